@@ -1,0 +1,1 @@
+"""Train few parameters: choose a method of adaptation with evidence, within a budget."""

@@ -1,0 +1,1 @@
+"""One file per method of adaptation; each is found by being here."""

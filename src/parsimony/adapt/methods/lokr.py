@@ -1,0 +1,21 @@
+"""LoKr: a Kronecker product whose second factor is low-rank (Yeh et al. 2023, 2309.14859)."""
+
+import peft
+
+from parsimony.adapt.method import Facts, LowRank
+
+
+class Lokr(LowRank):
+    """W + (alpha / r) C (x) (B A) with alpha = 2 r."""
+
+    name = "lokr"
+    source = "arXiv 2309.14859"
+
+    def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
+        return peft.LoKrConfig(
+            task_type=facts.task_type,
+            r=size,
+            alpha=2 * size,
+            module_dropout=dropout,
+            target_modules=self.targets(facts),
+        )

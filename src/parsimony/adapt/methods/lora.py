@@ -1,0 +1,21 @@
+"""LoRA: a low-rank update beside each target matrix (Hu et al. 2021, arXiv 2106.09685)."""
+
+import peft
+
+from parsimony.adapt.method import Facts, LowRank
+
+
+class Lora(LowRank):
+    """W + (alpha / r) B A with alpha = 2 r."""
+
+    name = "lora"
+    source = "arXiv 2106.09685"
+
+    def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
+        return peft.LoraConfig(
+            task_type=facts.task_type,
+            r=size,
+            lora_alpha=2 * size,
+            lora_dropout=dropout,
+            target_modules=self.targets(facts),
+        )

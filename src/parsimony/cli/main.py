@@ -1,0 +1,101 @@
+"""Entry point: finds the verbs, maps errors to exit codes, prints one line per error.
+
+Exit codes: 0 done, 1 our fault (trace under ``--debug``), 2 the input's fault, 3 the budget
+cannot be met, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import sys
+
+import typer
+
+import parsimony
+from parsimony.core.errors import ParsimonyError
+
+_NOT_VERBS = {"main", "options"}
+
+
+def verbs() -> list[str]:
+    """Names of the verb modules: every file beside this one but the shared two."""
+    package = importlib.import_module("parsimony.cli")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_VERBS)
+
+
+def build() -> typer.Typer:
+    """Assemble the app. A verb module defines ``app`` (a group of commands) or ``command``."""
+    app = typer.Typer(
+        name="parsimony",
+        help="Spend a model's parameters well.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+    @app.callback()
+    def root(
+        version: bool = typer.Option(
+            False, "--version", help="Print the version and exit.", is_eager=True, callback=_version
+        ),
+        debug: bool = typer.Option(False, "--debug", help="Show the trace of an error."),
+    ) -> None:
+        """Spend a model's parameters well."""
+
+    for verb in verbs():
+        module = importlib.import_module(f"parsimony.cli.{verb}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(name=verb)(module.command)
+    return app
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"parsimony {parsimony.__version__}")
+        raise typer.Exit
+
+
+def emit(result: object) -> None:
+    """Print ``result`` as JSON on stdout."""
+    json.dump(result, sys.stdout, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        code = build()(args=arguments, prog_name="parsimony", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except ParsimonyError as error:
+        if debug:
+            raise
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader went away (`parsimony ... | head`); that is not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's usage errors
+            _fail(f"{error.format_message()}. See 'parsimony --help'", 2)
+        if debug:
+            raise
+        _fail(
+            f"internal error, please report it: {type(error).__name__}: {error}. "
+            "Run again with --debug before the verb for the trace",
+            1,
+        )
+
+
+def _fail(line: str, code: int) -> None:
+    print(f"parsimony: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,167 @@
+"""What one training step costs, counted before anything is allocated.
+
+The model is built on the meta device, its weights are replaced by fake tensors of the target
+device, and two real training steps run on those fakes while every storage that lives is
+counted. No weight is read and no arithmetic is done, yet the operators, what they save for the
+backward pass and what the optimizer keeps are those of the real run.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Cost of one optimizer step.
+
+    Attributes:
+        parameters: number of parameters, tied ones counted once.
+        trainable: those with ``requires_grad``.
+        trainable_bytes: bytes of the trainable ones.
+        weight_bytes: bytes of all parameters and buffers.
+        peak_bytes: most tensor bytes alive at once, weights included, over two steps.
+        flops: floating-point operations of one step; torch's FlopCounterMode rules (matrix
+            products, convolutions and attention; a multiply-add is two).
+    """
+
+    parameters: int
+    trainable: int
+    trainable_bytes: int
+    weight_bytes: int
+    peak_bytes: int
+    flops: int
+
+
+def count(model: nn.Module) -> tuple[int, int, int]:
+    """(parameters, trainable parameters, bytes of the trainable ones); tied ones once."""
+    parameters = list(model.parameters())
+    trained = [p for p in parameters if p.requires_grad]
+    return (
+        sum(p.numel() for p in parameters),
+        sum(p.numel() for p in trained),
+        sum(p.numel() * p.element_size() for p in trained),
+    )
+
+
+def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    """Run ``build`` with every new tensor on the meta device: shapes without storage."""
+    with torch.device("meta"):
+        return build()
+
+
+def trace_step(
+    model: nn.Module,
+    inputs: Callable[[], dict[str, torch.Tensor]],
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+    device: str = "cpu",
+) -> StepCost:
+    """Trace forward, backward and optimizer step of a meta ``model``.
+
+    Args:
+        model: on the meta device, as ``on_meta`` returns it; changed in place.
+        inputs: makes the keyword arguments of the forward call, labels included.
+        optimizer: makes the optimizer from the trainable parameters.
+        device: where the real run will be; decides which kernels are traced.
+    """
+    total, trainable, trainable_bytes = count(model)
+    live = _LiveBytes()
+    flops = FlopCounterMode(display=False)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        _materialise(model, device)
+        model.train()
+        batch = {key: value.to(device) for key, value in inputs().items()}
+        stepper = optimizer([p for p in model.parameters() if p.requires_grad])
+        with flops, live:
+            for tensor in [*model.parameters(), *model.buffers()]:
+                live.watch(tensor.data)
+            weights = live.now
+            # The second step runs with the optimizer state of the first one in place.
+            for _ in range(2):
+                model(**batch).loss.backward()
+                stepper.step()
+                stepper.zero_grad()
+    return StepCost(
+        total, trainable, trainable_bytes, weights, live.peak, flops.get_total_flops() // 2
+    )
+
+
+def text_batch(settings: PretrainedConfig, task: str, batch: int, window: int) -> Any:
+    """Inputs of ``batch`` texts of ``window`` tokens for ``trace_step``."""
+
+    def inputs() -> dict[str, torch.Tensor]:
+        ids = torch.ones(batch, window, dtype=torch.long)
+        if task == "causal-lm":
+            labels = ids.clone()
+        elif task == "regression":
+            labels = torch.zeros(batch, dtype=torch.float32)
+        else:
+            labels = torch.zeros(batch, dtype=torch.long)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+
+    return inputs
+
+
+def _materialise(model: nn.Module, device: str) -> None:
+    """Replace meta parameters and buffers by (fake) tensors on ``device``; ties are kept."""
+    made: dict[int, torch.Tensor] = {}
+    for module in model.modules():
+        for store in (module._parameters, module._buffers):
+            for name, tensor in store.items():
+                if tensor is None:
+                    continue
+                if id(tensor) not in made:
+                    twin: torch.Tensor = torch.empty(
+                        tensor.shape, dtype=tensor.dtype, device=device
+                    )
+                    if isinstance(tensor, nn.Parameter):
+                        twin = nn.Parameter(twin, requires_grad=tensor.requires_grad)
+                    made[id(tensor)] = twin
+                store[name] = made[id(tensor)]  # type: ignore[assignment]
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Bytes of all storages alive, now and at the most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.peak = 0
+        self._sizes: dict[int, int] = {}
+
+    def watch(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._sizes:
+            self._sizes[key] = storage.nbytes()
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._drop, key)
+
+    def _drop(self, key: int) -> None:
+        self.now -= self._sizes.pop(key)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            # Fakes hold no value to read; any scalar does, costs do not depend on it.
+            return 1.0 if args[0].dtype.is_floating_point else 1
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                self.watch(leaf)
+        return out

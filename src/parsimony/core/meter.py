@@ -1,0 +1,62 @@
+"""Measure one piece of work: peak memory, wall time, energy."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from parsimony.core.energy import EnergyMeter
+from parsimony.core.footprint import Figure
+
+
+class Meter:
+    """Use as a context manager around the work; the figures are there afterwards.
+
+    Peak memory is that of the whole process on CPU (resident set), so give the work a process
+    of its own; on CUDA it is what torch allocated.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
+        self._energy = EnergyMeter(device)
+        self.seconds = self.energy = self.peak_memory = Figure.unknown("not measured yet")
+
+    def __enter__(self) -> Meter:
+        if self._device.startswith("cuda"):
+            import torch
+
+            torch.cuda.reset_peak_memory_stats()
+        self._energy.start()
+        self._begin = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._device.startswith("cuda"):
+            import torch
+
+            torch.cuda.synchronize()
+        self.seconds = Figure(time.perf_counter() - self._begin, "measured", "wall time")
+        self.energy = self._energy.stop()
+        self.peak_memory = peak_memory(self._device)
+
+
+def peak_memory(device: str = "cpu") -> Figure:
+    """Peak memory so far: CUDA allocations, or the resident set of this process."""
+    if device.startswith("cuda"):
+        import torch
+
+        return Figure(float(torch.cuda.max_memory_allocated()), "measured", "CUDA allocations")
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return Figure(float(line.split()[1]) * 1024, "measured", "peak resident set")
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    factor = 1 if sys.platform == "darwin" else 1024
+    return Figure(float(peak * factor), "measured", "peak resident set")

@@ -1,0 +1,125 @@
+"""The one module that touches what peft does not export (peft 0.21; see the pin in pyproject).
+
+Target modules by architecture, the adapter that adapts nothing, and loading that is strict.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import peft
+import torch
+from peft.utils import constants
+from safetensors.torch import load_file
+from torch import nn
+
+from parsimony.core.errors import ArtifactError, InputError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+# An adapter with this target matches no module on purpose: only the task head trains.
+NO_TARGET: str = constants.DUMMY_TARGET_MODULES
+
+TASK_TYPES = {
+    "text-classification": "SEQ_CLS",
+    "text-pair-classification": "SEQ_CLS",
+    "regression": "SEQ_CLS",
+    "causal-lm": "CAUSAL_LM",
+}
+
+
+def default_targets(settings: PretrainedConfig, mapping: str = "LORA") -> list[str] | str:
+    """peft's own target modules for the architecture, else every linear layer but the head.
+
+    Args:
+        settings: the model's config; its ``model_type`` is looked up.
+        mapping: which of peft's tables, e.g. ``"LORA"``, ``"IA3"``, ``"LNTUNING"``.
+    """
+    table = getattr(constants, f"TRANSFORMERS_MODELS_TO_{mapping}_TARGET_MODULES_MAPPING")
+    return table.get(settings.model_type, "all-linear")  # type: ignore[no-any-return]
+
+
+def feedforward_targets(settings: PretrainedConfig) -> list[str] | None:
+    """The modules (IA)3 scales on their input side, where peft knows the architecture."""
+    table = constants.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING
+    return table.get(settings.model_type)  # type: ignore[no-any-return]
+
+
+def norm_modules(model: nn.Module) -> list[str]:
+    """Full names of the normalisation layers: torch's and those named ``...Norm`` (RMS norms)."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if type(module).__name__.endswith("Norm") and any(True for _ in module.parameters())
+    ]
+
+
+def linear_modules(model: nn.Module, head: list[str]) -> dict[str, tuple[int, int]]:
+    """(inputs, outputs) of every linear layer outside the task head, GPT-2's Conv1D included."""
+    found = {}
+    for name, module in model.named_modules():
+        if name.split(".")[-1] in head or not hasattr(module, "weight"):
+            continue
+        if isinstance(module, nn.Linear):
+            found[name] = (module.in_features, module.out_features)
+        elif type(module).__name__ == "Conv1D":
+            found[name] = (module.weight.shape[0], module.weight.shape[1])
+    return found
+
+
+def head_modules(model: nn.Module) -> list[str]:
+    """Names of the task head that peft saves along with every classification adapter."""
+    present = {name.split(".")[-1] for name, _ in model.named_modules()}
+    return [name for name in ("classifier", "score") if name in present]
+
+
+def load_adapter(model: nn.Module, folder: Path, trainable: bool = False) -> peft.PeftModel:
+    """``PeftModel.from_pretrained`` that accepts no silence: every key of the file must be used.
+
+    Raises:
+        ArtifactError: no adapter there; a key of the file that the model has no place for; a key
+            of the model that the file lacks; a value that differs after loading.
+    """
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file() or not (folder / "adapter_config.json").is_file():
+        raise ArtifactError("an adapter folder needs adapter_config.json and its safetensors",
+                            got=str(folder))  # fmt: skip
+    try:
+        loaded = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except (RuntimeError, KeyError) as error:
+        raise ArtifactError(
+            f"the adapter in {folder} does not fit this model ({type(error).__name__}: {error})",
+            hint="Load it on the base model named in its parsimony.json",
+        ) from error
+    saved = load_file(file)
+    present = peft.get_peft_model_state_dict(loaded, save_embedding_layers=False)
+    unused = sorted(saved.keys() - present.keys())
+    missing = sorted(present.keys() - saved.keys())
+    changed = [k for k in saved.keys() & present.keys() if not _same(saved[k], present[k])]
+    for what, keys in (("unused", unused), ("missing", missing), ("changed", sorted(changed))):
+        if keys:
+            raise ArtifactError(
+                f"every key of the adapter in {folder} must be used, but {len(keys)} are {what}",
+                got=keys[0],
+                hint="Load it on the base model named in its parsimony.json",
+            )
+    return loaded
+
+
+def _same(saved: torch.Tensor, present: torch.Tensor) -> bool:
+    return torch.equal(saved, present.detach().cpu().to(saved.dtype))
+
+
+def refuse_unmergeable(model: nn.Module, method: str) -> None:
+    """Raise where the adapter of ``model`` cannot be folded into the base weights.
+
+    Raises:
+        InputError: naming the method and what to do instead.
+    """
+    if not hasattr(getattr(model, "base_model", None), "merge_and_unload"):
+        raise InputError(
+            f"'{method}' cannot be merged into the base weights",
+            hint="Load it as an adapter instead; the report shows how",
+        )

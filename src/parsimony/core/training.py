@@ -1,0 +1,306 @@
+"""The one way to train anything with weights: transformers' Trainer, wrapped thinly.
+
+What the wrapper adds: a checkpoint counts only with its manifest of hashes, a resumed run ends in
+the same bytes as one never stopped (CPU), every trainable tensor must receive a gradient within
+two steps, and events go to ``events.jsonl`` in step order.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from parsimony.core import artifacts
+from parsimony.core.errors import InputError, ParsimonyError
+
+if TYPE_CHECKING:
+    from parsimony.core.scoring import Collator, EncodedRows
+
+# Checkpoints are written so often that at most this many bytes of state are written per step.
+_BYTES_PER_STEP = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train; every field enters the run's record.
+
+    Attributes:
+        learning_rate: peak of the schedule (linear warm-up, then linear to zero).
+        steps: optimizer steps of the whole schedule.
+        batch_size: rows per step.
+        warmup: share of ``steps`` spent warming up, in [0, 1).
+        weight_decay: AdamW's, on matrices only.
+        seed: order of the data and dropout.
+        threads: torch threads; one was seen to beat two several-fold on loaded small machines.
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+
+    learning_rate: float
+    steps: int
+    batch_size: int = 16
+    warmup: float = 0.1
+    weight_decay: float = 0.0
+    seed: int = 0
+    threads: int = 1
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
+            raise InputError("steps, batch size and learning rate must be positive", got=self)
+
+
+class DivergedError(ParsimonyError):
+    """The loss stopped being a finite number."""
+
+
+def optimizer_for(
+    parameters: list[nn.Parameter], settings: TrainSettings
+) -> torch.optim.Optimizer:
+    """AdamW; vectors (biases, norms, scales) never decay."""
+    matrices = [p for p in parameters if p.ndim > 1]
+    vectors = [p for p in parameters if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+
+
+def schedule(settings: TrainSettings) -> Callable[[int], float]:
+    """Factor on the learning rate at step 0, 1, ...; the first step already moves."""
+    warm = max(1, round(settings.warmup * settings.steps))
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        return max(0.0, (settings.steps - step) / max(1, settings.steps - warm))
+
+    return factor
+
+
+def train(
+    model: nn.Module,
+    rows: EncodedRows,
+    collate: Collator,
+    settings: TrainSettings,
+    folder: Path,
+    *,
+    stop_after: int | None = None,
+    evaluate: Callable[[nn.Module], float] | None = None,
+    evaluate_at: frozenset[int] = frozenset(),
+    on_step: Callable[[int], None] | None = None,
+) -> None:
+    """Train ``model`` in place, continuing from the newest whole checkpoint in ``folder``.
+
+    Args:
+        model: with ``requires_grad`` set on what trains.
+        rows: the training split.
+        collate: makes batches.
+        settings: see ``TrainSettings``.
+        folder: gets ``checkpoints/`` and ``events.jsonl``.
+        stop_after: stop at this step of the schedule; a later call may go on from there.
+        evaluate: called at the steps in ``evaluate_at``; its value is logged as ``validation``.
+        on_step: called after every step, for progress.
+
+    Raises:
+        DivergedError: a loss that is not finite, with its step.
+        ParsimonyError: a trainable tensor that gets no gradient within two steps.
+    """
+    stop = settings.steps if stop_after is None else min(stop_after, settings.steps)
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu")
+    checkpoints = folder / "checkpoints"
+    resume = newest_checkpoint(checkpoints)
+    done = _step_of(resume) if resume else 0
+    if done >= stop and resume is not None:
+        _load_weights(model, resume)
+        return
+    events = Events(folder / "events.jsonl", keep_until=done)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    state_bytes = 3 * sum(p.numel() * p.element_size() for p in trained)
+    optimizer = optimizer_for(trained, settings)
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(checkpoints),
+            per_device_train_batch_size=settings.batch_size,
+            max_steps=settings.steps,
+            max_grad_norm=1.0,
+            seed=settings.seed,
+            data_seed=settings.seed,
+            save_strategy="steps",
+            save_steps=max(1, math.ceil(state_bytes / _BYTES_PER_STEP)),
+            save_total_limit=2,
+            logging_strategy="steps",
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=settings.device == "cpu",
+            dataloader_pin_memory=settings.device != "cpu",
+            remove_unused_columns=False,
+            label_names=["labels"],
+        ),
+        train_dataset=rows,
+        data_collator=collate,
+        optimizers=(
+            optimizer,
+            torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(settings)),
+        ),
+        callbacks=[
+            GradientCheck(model, first=done),
+            _Watch(events, stop, evaluate, evaluate_at, on_step),
+            _Seal(),
+        ],
+    )
+    for printer in ("PrinterCallback", "ProgressCallback"):
+        for callback in list(trainer.callback_handler.callbacks):
+            if type(callback).__name__ == printer:
+                trainer.remove_callback(callback)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+
+
+def newest_checkpoint(checkpoints: Path) -> Path | None:
+    """The newest checkpoint that is whole and unchanged; half-written ones are deleted."""
+    whole: list[Path] = []
+    for folder in checkpoints.glob("checkpoint-*"):
+        if artifacts.is_sealed(folder):
+            whole.append(folder)
+        else:
+            shutil.rmtree(folder)
+    if not whole:
+        return None
+    newest = max(whole, key=_step_of)
+    # Trainer unpickles optimizer and RNG state (weights_only); only what this run wrote itself.
+    artifacts.verify(newest)
+    return newest
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _load_weights(model: nn.Module, checkpoint: Path) -> None:
+    from safetensors.torch import load_file, load_model
+
+    file = checkpoint / "adapter_model.safetensors"
+    if file.is_file():
+        import peft
+
+        peft.set_peft_model_state_dict(model, load_file(file))
+    else:
+        load_model(model, checkpoint / "model.safetensors")
+
+
+class Events:
+    """Append-only ``events.jsonl``; events after the step resumed from are taken back first."""
+
+    def __init__(self, file: Path, keep_until: int) -> None:
+        self._file = file
+        kept = [line for line in read_events(file) if line["step"] <= keep_until]
+        artifacts.write_text(file, "".join(_line(event) for event in kept))
+
+    def add(self, **event: object) -> None:
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(_line(event))
+
+
+def _line(event: dict[str, Any]) -> str:
+    return json.dumps(event, sort_keys=True, allow_nan=False) + "\n"
+
+
+def read_events(file: Path) -> list[dict[str, Any]]:
+    """All whole lines of an events file; a line cut short by a kill is dropped."""
+    if not file.is_file():
+        return []
+    lines = file.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+class GradientCheck(TrainerCallback):
+    """Every trainable tensor must get a non-zero gradient within two steps.
+
+    Two, because a product of factors of which one starts at zero (LoRA's B) gives the other its
+    first gradient in the second step. It catches adapters that are wired to nothing.
+    """
+
+    def __init__(self, model: nn.Module, first: int = 0) -> None:
+        self._waiting = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self._first = first
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not self._waiting:
+            return
+        for name in [n for n, p in self._waiting.items() if _has_gradient(p)]:
+            del self._waiting[name]
+        if self._waiting and state.global_step - self._first >= 1:
+            names = sorted(self._waiting)
+            raise ParsimonyError(
+                "every trainable tensor must receive a gradient within two steps",
+                got=names[:3],
+                hint=f"{len(names)} tensors received none: freeze them or use them in forward",
+            )
+
+
+def _has_gradient(parameter: nn.Parameter) -> bool:
+    return parameter.grad is not None and bool(parameter.grad.ne(0).any())
+
+
+class _Watch(TrainerCallback):
+    """Events, evaluation, progress and the stop."""
+
+    def __init__(
+        self,
+        events: Events,
+        stop: int,
+        evaluate: Callable[[nn.Module], float] | None,
+        evaluate_at: frozenset[int],
+        on_step: Callable[[int], None] | None,
+    ) -> None:
+        self._events, self._stop = events, stop
+        self._evaluate, self._evaluate_at, self._on_step = evaluate, evaluate_at, on_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if not logs or "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            raise DivergedError(f"the loss must stay finite, step {state.global_step}",
+                                got=logs["loss"], hint="Lower the learning rate")  # fmt: skip
+        self._events.add(step=state.global_step, loss=logs["loss"])
+
+    def on_step_end(
+        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+    ) -> None:
+        step = state.global_step
+        if self._evaluate is not None and step in self._evaluate_at:
+            self._events.add(step=step, validation=self._evaluate(model))
+        if step >= self._stop:
+            control.should_save = True
+            control.should_training_stop = True
+        if self._on_step is not None:
+            self._on_step(step)
+
+
+class _Seal(TrainerCallback):
+    """Write the manifest of a checkpoint once all its files are there."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        artifacts.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+def default_device() -> str:
+    """``"cuda"`` where there is one, else ``"cpu"``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers fork; threads would warn

@@ -1,0 +1,87 @@
+"""Read and write sizes, durations, shares and energies, each in one canonical unit.
+
+Bytes for storage, seconds for time, watt-hours for energy, a fraction in [0, 1] for shares.
+Decimal (kB, MB, GB) and binary (KiB, MiB, GiB) prefixes mean what they say.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal
+
+from parsimony.core.errors import InputError
+
+Dimension = Literal["bytes", "seconds", "watt-hours", "share"]
+
+_FACTORS: dict[str, dict[str, float]] = {
+    "bytes": {
+        "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
+        "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+    },
+    "seconds": {"ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400},
+    "watt-hours": {"wh": 1, "kwh": 1e3, "j": 1 / 3600, "kj": 1e3 / 3600},
+    "share": {"%": 0.01},
+}  # fmt: skip
+
+_QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z%]*)\s*", re.IGNORECASE)
+
+
+def parse(text: str, dimension: Dimension) -> float:
+    """Parse ``text`` such as ``"8GiB"``, ``"30min"``, ``"0.5%"`` or ``"50Wh"``.
+
+    Returns the value in the canonical unit of ``dimension``; always positive and finite.
+
+    Raises:
+        InputError: no number, an unknown unit, or a value that is not positive.
+    """
+    units = _FACTORS[dimension]
+    match = _QUANTITY.fullmatch(text)
+    unit = match.group(2).lower() if match else None
+    if match is None or unit not in units:
+        known = ", ".join(_pretty(u) for u in units)
+        raise InputError(
+            f"a quantity in {dimension} needs a number and a unit", got=text, hint=f"Units: {known}"
+        )
+    value = float(match.group(1)) * units[unit]
+    if not (value > 0 and math.isfinite(value)):
+        raise InputError("a budget must be a positive finite number", got=text)
+    return value
+
+
+def _pretty(unit: str) -> str:
+    special = {"kib": "KiB", "mib": "MiB", "gib": "GiB", "tib": "TiB", "b": "B"}
+    special |= {"kb": "kB", "mb": "MB", "gb": "GB", "tb": "TB"}
+    special |= {"wh": "Wh", "kwh": "kWh", "j": "J", "kj": "kJ"}
+    return special.get(unit, unit)
+
+
+def format_bytes(value: float) -> str:
+    """``1572864`` -> ``"1.5 MiB"``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.4g} {unit}"
+        value /= 1024
+    return f"{value:.4g} TiB"
+
+
+def format_seconds(value: float) -> str:
+    """``95`` -> ``"1 min 35 s"``; three significant digits below a minute."""
+    if value < 60:
+        return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def format_share(value: float) -> str:
+    """``0.00512`` -> ``"0.512%"``."""
+    return f"{100 * value:.3g}%"
+
+
+def format_count(value: float) -> str:
+    """``22713216`` -> ``"22.7M"``; exact below 10,000."""
+    for factor, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor and abs(value) >= 10_000:
+            return f"{value / factor:.3g}{unit}"
+    return f"{value:,.0f}"
