@@ -126,7 +126,7 @@ def test_the_copy_button_copies_or_selects(visit, result_json) -> None:
 
 def test_where_the_clipboard_is_refused_the_code_is_selected(visit, result_json) -> None:
     page = visit()
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('refused'))")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')) }")
     page.get_by_role("button", name="Copy").click()
     page.wait_for_function("document.querySelector('.snippet button').textContent === 'Selected'")
     code = result_json["recommendation"]["load"]

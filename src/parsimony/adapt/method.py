@@ -81,6 +81,7 @@ class Method(ABC):
             geometric middle.
         baseline: always carried to the final comparison.
         full: trains the base model itself, so the result is a model, not an adapter.
+        mergeable: the result can be folded into the base weights without changing the outputs.
     """
 
     name: ClassVar[str]
@@ -89,6 +90,7 @@ class Method(ABC):
     learning_rates: ClassVar[tuple[float, float]]
     baseline: ClassVar[bool] = False
     full: ClassVar[bool] = False
+    mergeable: ClassVar[bool] = True
 
     def refusal(self, facts: Facts) -> str | None:
         """Why the method cannot adapt this model, or ``None``."""

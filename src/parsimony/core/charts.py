@@ -111,7 +111,7 @@ def scatter(
 
     def draw(axes: Axes) -> None:
         _scales(axes, x, y, [point.x for point in points])
-        for point in points:
+        for point in sorted(points, key=lambda point: point.marked):  # the marked one on top
             _point(axes, point)
         axes.margins(y=0.12)
         if reference is not None:
@@ -126,12 +126,13 @@ def scatter(
 
 
 def curves(lines: Sequence[Line], *, key: str, title: str, x: Axis, y: Axis) -> str:
-    """Lines over ``x``; those with a series are drawn on top and named once at their right end."""
+    """Lines over ``x``: the first series on top, background lines below; each series named once."""
 
     def draw(axes: Axes) -> None:
         _scales(axes, x, y, [])
         ends: dict[str, tuple[int, list[float]]] = {}
-        for line in sorted(lines, key=lambda line: line.series is not None):
+        on_top = sorted(lines, key=lambda line: -math.inf if line.series is None else -line.series)
+        for line in on_top:
             if line.series is None:
                 axes.plot(line.xs, line.ys, color=MUTED, alpha=0.35, linewidth=0.7)
                 continue

@@ -96,7 +96,7 @@ def train(
     folder: Path,
     *,
     stop_after: int | None = None,
-    evaluate: Callable[[nn.Module], float] | None = None,
+    evaluate: Callable[[nn.Module, int], float] | None = None,
     evaluate_at: frozenset[int] = frozenset(),
     on_step: Callable[[int], None] | None = None,
 ) -> None:
@@ -109,7 +109,8 @@ def train(
         settings: see ``TrainSettings``.
         folder: gets ``checkpoints/`` and ``events.jsonl``.
         stop_after: stop at this step of the schedule; a later call may go on from there.
-        evaluate: called at the steps in ``evaluate_at``; its value is logged as ``validation``.
+        evaluate: called with model and step at the steps in ``evaluate_at``; its value is logged
+            as ``validation``.
         on_step: called after every step, for progress.
 
     Raises:
@@ -263,7 +264,7 @@ class _Watch(TrainerCallback):
         self,
         events: Events,
         stop: int,
-        evaluate: Callable[[nn.Module], float] | None,
+        evaluate: Callable[[nn.Module, int], float] | None,
         evaluate_at: frozenset[int],
         on_step: Callable[[int], None] | None,
     ) -> None:
@@ -283,7 +284,7 @@ class _Watch(TrainerCallback):
     ) -> None:
         step = state.global_step
         if self._evaluate is not None and step in self._evaluate_at:
-            self._events.add(step=step, validation=self._evaluate(model))
+            self._events.add(step=step, validation=self._evaluate(model, step))
         if step >= self._stop:
             control.should_save = True
             control.should_training_stop = True

@@ -1,0 +1,184 @@
+"""What all trials of a run share, fixed before the first of them starts and kept in ``plan.json``.
+
+The plan holds the answer to 'what will be run' in full, so that a resumed run and a run with
+other workers do the same thing.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from parsimony.adapt.method import Facts, method
+from parsimony.core import artifacts, pretrained
+from parsimony.core.data import TaskData
+from parsimony.core.pretrained import Pretrained
+from parsimony.core.scoring import Collator, EncodedRows
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Model, data and shape of the batches.
+
+    Attributes:
+        model: resolved model.
+        data: name of the data set.
+        task: see ``core.data.Task``.
+        labels: class names.
+        text: source columns of the text.
+        label: source column of the label.
+        fingerprint: of the data and its split.
+        window: longest input in tokens.
+        batch: rows per step.
+        device: ``"cpu"`` or ``"cuda"``.
+        threads: torch threads of a worker.
+        folder: where the splits lie.
+    """
+
+    model: Pretrained
+    data: str
+    task: str
+    labels: tuple[str, ...]
+    text: tuple[str, ...]
+    label: str | None
+    fingerprint: str
+    window: int
+    batch: int
+    device: str
+    threads: int
+    folder: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form; ``from_dict`` reads it back."""
+        record = asdict(self)
+        record["model"]["path"] = str(self.model.path)
+        record["folder"] = None  # it is where the plan lies
+        return record
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any], folder: Path) -> Setup:
+        model = Pretrained(**{**record["model"], "path": Path(record["model"]["path"])})
+        tuples = {key: tuple(record[key]) for key in ("labels", "text")}
+        return cls(**{**record, **tuples, "model": model, "folder": folder})
+
+    @functools.cached_property
+    def facts(self) -> Facts:
+        """The architecture's facts."""
+        return Facts.of(pretrained.config(self.model, self.task, self.labels), self.task)
+
+    @functools.cached_property
+    def tokenizer(self) -> Any:
+        return pretrained.tokenizer(self.model)
+
+    @functools.cached_property
+    def collator(self) -> Collator:
+        return Collator(self.tokenizer, self.task)
+
+    def rows(self, split: str, limit: int | None = None) -> EncodedRows:
+        """The encoded rows of a split, or the first ``limit`` of them."""
+        table = pd.read_parquet(self.folder / f"{split}.parquet")
+        return EncodedRows(table if limit is None else table.head(limit), self.tokenizer,
+                           self.window)  # fmt: skip
+
+    def adapted(self, name: str, size: int, dropout: float, seed: int) -> nn.Module:
+        """The pretrained model wrapped by a method; head and adapter drawn from ``seed``."""
+        model = pretrained.load(self.model, self.task, self.labels, seed)
+        return method(name).apply(model, self.facts, size, dropout, seed).to(self.device)
+
+
+def keep_splits(data: TaskData, folder: Path) -> None:
+    """Copy the used columns of every split into the run, so that it resumes without its source."""
+    for name in SPLITS:
+        file = folder / f"{name}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{file.name}.tmp")
+        data.splits[name].to_parquet(temporary, index=False)
+        artifacts.write_bytes(file, temporary.read_bytes())
+        temporary.unlink()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration of one method.
+
+    Attributes:
+        id: short and unique, also its folder's name.
+        method: name of the method.
+        size: value of its size knob; 0 where it has none.
+        learning_rate: peak rate.
+        dropout: of the adapter.
+    """
+
+    id: str
+    method: str
+    size: int
+    learning_rate: float
+    dropout: float
+
+    @property
+    def label(self) -> str:
+        """Method and size, for people."""
+        return label(self.method, self.size)
+
+
+def label(name: str, size: int) -> str:
+    """``"lora r=8"``; the bare name where there is no size."""
+    knob = method(name).size_name
+    return f"{name} {knob}={size}" if knob else name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be run.
+
+    Attributes:
+        setup: see ``Setup``.
+        candidates: drawn up front.
+        steps: optimizer steps of a full training.
+        rungs: steps after which candidates are compared and the lesser ones stopped.
+        keep: share of candidates that goes on at each rung.
+        finalists: how many methods are rerun on all seeds, baselines not counted.
+        seeds: of the final comparison; the search itself uses the first.
+    """
+
+    setup: Setup
+    candidates: tuple[Candidate, ...]
+    steps: int
+    rungs: tuple[int, ...]
+    keep: float
+    finalists: int
+    seeds: tuple[int, ...]
+
+    @property
+    def evaluations(self) -> frozenset[int]:
+        """Steps at which validation is scored: every rung, and a few in between for the curves."""
+        return frozenset({*self.rungs, self.steps, round(self.steps * 0.75)})
+
+    def write(self, folder: Path) -> None:
+        """Write ``plan.json``."""
+        record = asdict(self) | {"setup": self.setup.as_dict()}
+        artifacts.write_json(folder / "plan.json", record)
+
+    @classmethod
+    def read(cls, folder: Path) -> Plan:
+        """The plan of a run folder."""
+        return _read_plan(folder, (folder / "plan.json").stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_plan(folder: Path, _: int) -> Plan:
+    record = artifacts.read_json(folder / "plan.json")
+    return Plan(
+        setup=Setup.from_dict(record.pop("setup"), folder / "data"),
+        candidates=tuple(Candidate(**c) for c in record.pop("candidates")),
+        rungs=tuple(record.pop("rungs")),
+        seeds=tuple(record.pop("seeds")),
+        **record,
+    )

@@ -1,0 +1,281 @@
+"""Solve every method's size for the budget, and predict what it will cost.
+
+Costs are counted on fake tensors (``core.cost``); what no count can know, the framework's own
+memory and this machine's speed, comes from a few real steps of one method (``Calibration``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import peft
+
+from parsimony.adapt.method import Facts, Method, method, methods
+from parsimony.adapt.setup import Setup, label
+from parsimony.core import artifacts, cost, pretrained, training, units
+from parsimony.core.budget import Budget
+from parsimony.core.errors import BudgetError
+from parsimony.core.footprint import Figure, Footprint
+from parsimony.core.run import machine, versions
+from parsimony.core.workers import Engine
+
+_CALIBRATION_STEPS = 6
+
+
+@dataclass(frozen=True)
+class Option:
+    """A method at one size that fits the budget.
+
+    Attributes:
+        method: its name.
+        size: value of its size knob.
+        step: traced cost of one training step.
+        head: trainable parameters of the task head.
+        stored_bytes: tensor bytes of the saved artifact.
+    """
+
+    method: str
+    size: int
+    step: cost.StepCost
+    head: int
+    stored_bytes: int
+
+    @property
+    def label(self) -> str:
+        return label(self.method, self.size)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A method that was not tried, and why."""
+
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a few real steps told about this machine.
+
+    Attributes:
+        startup: seconds from process start to the first step.
+        per_flop: seconds per traced floating-point operation of a step.
+        row: seconds to score one held-out row.
+        overhead: bytes of the process beyond the traced ones.
+    """
+
+    startup: float
+    per_flop: float
+    row: float
+    overhead: float
+
+
+def step_cost(setup: Setup, name: str, size: int) -> tuple[cost.StepCost, int]:
+    """(traced cost of one step, tensor bytes of the saved artifact) of a method at a size."""
+    model = _wrapped(setup, name, size)
+    if isinstance(model, peft.PeftModel):
+        kept = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    else:
+        kept = model.state_dict()
+    stored = sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
+    settings = training.TrainSettings(1e-3, 1)
+    traced = cost.trace_step(
+        model,
+        cost.text_batch(setup.facts.config, setup.task, setup.batch, setup.window),
+        lambda parameters: training.optimizer_for(list(parameters), settings),
+        setup.device,
+    )
+    return traced, stored
+
+
+def _wrapped(setup: Setup, name: str, size: int) -> cost.nn.Module:
+    facts = setup.facts
+    return cost.on_meta(
+        lambda: method(name).apply(pretrained.build(facts.config, setup.task), facts, size)
+    )
+
+
+def solve(
+    setup: Setup,
+    budget: Budget,
+    names: Sequence[str],
+    overhead: Callable[[], float],
+    largest: int | None = None,
+) -> tuple[dict[str, list[Option]], list[Dropped]]:
+    """For every method the sizes that fit, largest first, and the methods that do not fit.
+
+    Args:
+        setup: model, batch and window.
+        budget: ``trainable`` counts the head too; ``memory`` is compared with the prediction.
+        names: methods to consider.
+        overhead: gives the framework's bytes; called only when there is a memory limit.
+        largest: how many sizes to return per method; all that fit when ``None``.
+
+    Raises:
+        BudgetError: nothing fits; carries the nearest budget that some method meets.
+    """
+    options: dict[str, list[Option]] = {}
+    dropped: list[Dropped] = []
+    needed_share: list[float] = []
+    needed_memory: list[float] = []
+    total = base_parameters(setup)
+    head = _head_size(setup)
+    for name in names:
+        reason = _refusal(method(name), setup.facts)
+        if reason:
+            dropped.append(Dropped(name, reason))
+            continue
+        counts = _counts(setup, name)
+        share = min(counts.values()) / total
+        limit = 1.0 if budget.trainable is None else budget.trainable
+        fitting = [size for size, number in counts.items() if number / total <= limit]
+        if not fitting:
+            needed_share.append(share)
+            dropped.append(
+                Dropped(name, f"needs at least {units.format_share(share)} of the parameters, "
+                              f"more than trainable={units.format_share(limit)}")
+            )  # fmt: skip
+            continue
+        chosen: list[Option] = []
+        smallest_peak = 0.0
+        for size in reversed(fitting):
+            step, stored = step_cost(setup, name, size)
+            smallest_peak = step.peak_bytes + (overhead() if budget.memory else 0)
+            if budget.memory is None or smallest_peak <= budget.memory:
+                chosen.append(Option(name, size, step, head, stored))
+            if largest is not None and len(chosen) == largest:
+                break
+        if chosen:
+            options[name] = chosen
+        else:
+            needed_memory.append(smallest_peak)
+            assert budget.memory is not None
+            dropped.append(
+                Dropped(name, f"predicted peak {units.format_bytes(smallest_peak)} is more than "
+                              f"memory={units.format_bytes(budget.memory)}")
+            )  # fmt: skip
+    if not any(name for name in options):
+        raise BudgetError(
+            "no method fits the budget",
+            nearest=_nearest(budget, needed_share, needed_memory),
+            got=str(budget),
+        )
+    return options, dropped
+
+
+def base_parameters(setup: Setup) -> int:
+    """All parameters of the model with its task head, tied ones once."""
+    return cost.count(cost.on_meta(lambda: pretrained.build(setup.facts.config, setup.task)))[0]
+
+
+def _refusal(way: Method, facts: Facts) -> str | None:
+    if way.baseline and way.full and not facts.linear:
+        return "the model has no linear layer"
+    return way.refusal(facts) or (None if way.sizes(facts) else "no size suits this model")
+
+
+def _counts(setup: Setup, name: str) -> dict[int, int]:
+    """Trainable parameters by size; sizes that add none over a smaller one are left out."""
+    counts: dict[int, int] = {}
+    for size in method(name).sizes(setup.facts):
+        number = cost.count(_wrapped(setup, name, size))[1]
+        if number > max(counts.values(), default=0):
+            counts[size] = number
+    return counts
+
+
+def _head_size(setup: Setup) -> int:
+    model = cost.on_meta(lambda: pretrained.build(setup.facts.config, setup.task))
+    return sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if set(name.split(".")) & set(setup.facts.head)
+    )
+
+
+def _nearest(budget: Budget, shares: list[float], peaks: list[float]) -> str:
+    """The smallest change of the limits that were hit, written as a budget."""
+    parts = []
+    if shares:
+        # Rounded up in the last digit shown, so that the printed budget really fits.
+        parts.append(f"trainable={min(shares) * 100 * 1.001:.4g}%")
+    if peaks:
+        parts.append(f"memory={min(peaks) / 2**20 * 1.01:.0f}MiB")
+    kept = [part for part in str(budget).split(", ") if part.partition("=")[0] not in
+            {p.partition("=")[0] for p in parts}]  # fmt: skip
+    return ", ".join([*parts, *(part for part in kept if part)])
+
+
+def calibrate(setup: Setup, engine: Engine, workers: int) -> Calibration:
+    """Time a few steps of a mid-sized method, on as many workers as will run side by side.
+
+    Cached per machine, versions, model, task, batch, window, device, threads and workers in the
+    user's cache folder (``PARSIMONY_CACHE`` or ``~/.cache/parsimony``).
+    """
+    key = hashlib.sha256(
+        artifacts.dumps(
+            [machine(), versions(), setup.model.sha256, setup.task, setup.batch, setup.window,
+             setup.device, setup.threads, workers]
+        ).encode()
+    ).hexdigest()[:32]  # fmt: skip
+    file = _cache() / "calibration" / f"{key}.json"
+    if file.is_file():
+        return Calibration(**artifacts.read_json(file))
+    name, size = _reference(setup)
+    step, _ = step_cost(setup, name, size)
+    with tempfile.TemporaryDirectory() as scratch:
+        readings = engine.map(
+            "parsimony.adapt.trial:calibrate",
+            [
+                {"setup": setup.as_dict(), "folder": str(setup.folder), "method": name,
+                 "size": size, "steps": _CALIBRATION_STEPS, "scratch": f"{scratch}/{index}"}
+                for index in range(workers)
+            ],
+            lambda _: None,
+        )  # fmt: skip
+    mean = {key: sum(r[key] for r in readings) / len(readings) for key in readings[0]}
+    found = Calibration(
+        startup=mean["startup"],
+        per_flop=mean["step"] / step.flops,
+        row=mean["row"],
+        overhead=mean["peak_bytes"] - step.peak_bytes,
+    )
+    artifacts.write_json(file, asdict(found))
+    return found
+
+
+def _reference(setup: Setup) -> tuple[str, int]:
+    """The method that is timed: the first adapter that fits the model at its smallest size."""
+    for name, way in methods().items():
+        if not way.baseline and not _refusal(way, setup.facts):
+            return name, way.sizes(setup.facts)[0]
+    return "full", 0
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("PARSIMONY_CACHE", Path.home() / ".cache" / "parsimony"))
+
+
+def predict(option: Option, calibration: Calibration, steps: int, scored: int) -> Footprint:
+    """The footprint of training an option for ``steps`` steps and scoring ``scored`` rows."""
+    seconds = (
+        calibration.startup
+        + steps * option.step.flops * calibration.per_flop
+        + scored * calibration.row
+    )
+    return Footprint(
+        parameters=Figure(float(option.step.parameters), "computed", "tied ones once"),
+        trainable=Figure(float(option.step.trainable), "computed", "task head included"),
+        head=Figure(float(option.head), "computed"),
+        stored_bytes=Figure(float(option.stored_bytes), "computed", "tensor data"),
+        flops=Figure(float(option.step.flops), "computed", "one step, FlopCounterMode rules"),
+        peak_memory=Figure(option.step.peak_bytes + calibration.overhead, "estimated",
+                           "traced tensors and the framework's measured share"),
+        seconds=Figure(seconds, "estimated", "a few timed steps, scaled by operations"),
+        energy=Figure.unknown("no energy model; it is measured where a counter exists"),
+    )  # fmt: skip

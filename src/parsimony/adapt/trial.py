@@ -1,0 +1,209 @@
+"""One trial: one candidate, one seed, up to one rung. Runs in a process of its own.
+
+A trial folder holds what a resumed or promoted trial needs: the newest checkpoint, the events, the
+validation scores of each evaluation, and ``rung-<steps>.json``, written last, for each rung done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from parsimony.adapt.setup import Candidate, Plan, Setup
+from parsimony.core import artifacts, cost, scoring, training
+from parsimony.core.footprint import Figure, Footprint
+from parsimony.core.meter import Meter
+from parsimony.core.run import lock
+from parsimony.core.training import TrainSettings
+
+
+def folder_of(run: Path, candidate: Candidate, seed: int) -> Path:
+    """Where a trial lives."""
+    return run / "trials" / f"{candidate.id}-s{seed}"
+
+
+def scores_of(folder: Path, split: str, step: int) -> np.ndarray:
+    """Per-row scores that a trial stored; shape (rows,)."""
+    return load_file(folder / "scores" / f"{split}-{step}.safetensors")["scores"]
+
+
+def run_trial(job: dict[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
+    """Bring one trial to ``job["stop"]`` steps.
+
+    Args:
+        job: ``run`` (folder), ``candidate`` (index), ``seed``, ``stop`` (steps).
+        progress: told of every step.
+
+    Returns:
+        ``{"validation": mean score or None, "diverged": text or None}``
+    """
+    run, stop = Path(job["run"]), int(job["stop"])
+    plan = Plan.read(run)
+    candidate = plan.candidates[job["candidate"]]
+    folder = folder_of(run, candidate, job["seed"])
+    done = folder / f"rung-{stop}.json"
+    # A worker orphaned by a kill may live for a moment; the lock keeps it from writing here.
+    with lock(folder / ".lock", wait=True):
+        if not done.is_file():
+            with Meter(plan.setup.device) as meter:
+                result, model = _run(plan, candidate, job["seed"], stop, folder, progress)
+            measured = replace(
+                _measured(plan, model, folder) if stop == plan.steps else Footprint(),
+                peak_memory=meter.peak_memory,
+                seconds=meter.seconds,
+                energy=meter.energy,
+            )
+            artifacts.write_json(folder / f"measured-{stop}.json", measured.as_dict())
+            artifacts.write_json(done, result)
+    found: dict[str, Any] = artifacts.read_json(done)
+    return found
+
+
+def _run(
+    plan: Plan,
+    candidate: Candidate,
+    seed: int,
+    stop: int,
+    folder: Path,
+    progress: Callable[[float], None],
+) -> tuple[dict[str, Any], nn.Module]:
+    setup = plan.setup
+    torch.set_num_threads(setup.threads)
+    model = setup.adapted(candidate.method, candidate.size, candidate.dropout, seed)
+    settings = TrainSettings(
+        learning_rate=candidate.learning_rate,
+        steps=plan.steps,
+        batch_size=setup.batch,
+        seed=seed,
+        threads=setup.threads,
+        device=setup.device,
+    )
+    validation = setup.rows("validation")
+
+    def evaluate(trained: nn.Module, step: int) -> float:
+        return _score(setup, trained, validation, folder, "validation", step)
+
+    try:
+        training.train(
+            model,
+            setup.rows("train"),
+            setup.collator,
+            settings,
+            folder,
+            stop_after=stop,
+            evaluate=evaluate,
+            evaluate_at=plan.evaluations,
+            on_step=lambda _: progress(1),
+        )
+    except training.DivergedError as error:
+        return {"validation": None, "diverged": str(error)}, model
+    if stop == plan.steps:
+        _score(setup, model, setup.rows("test"), folder, "test", stop)
+        save_artifact(model, folder / "artifact")
+    value = float(scores_of(folder, "validation", stop).mean())
+    return {"validation": value, "diverged": None}, model
+
+
+def _score(
+    setup: Setup, model: nn.Module, rows: scoring.EncodedRows, folder: Path, split: str, step: int
+) -> float:
+    values = scoring.scores(model, rows, setup.collator, setup.task)
+    data = save({"scores": values})
+    artifacts.write_bytes(folder / "scores" / f"{split}-{step}.safetensors", data)
+    return float(values.mean())
+
+
+def save_artifact(model: nn.Module, folder: Path) -> None:
+    """The adapter in peft's format (or the model, where it was trained in full), sealed."""
+    model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+    artifacts.seal(folder)
+
+
+def _measured(plan: Plan, model: nn.Module, folder: Path) -> Footprint:
+    """What can be counted on the trained model itself."""
+    parameters, trainable, _ = cost.count(model)
+    artifact = folder / "artifact"
+    stored = (
+        Figure(float(sum(_tensor_bytes(f) for f in artifact.glob("*.safetensors"))), "measured")
+        if artifact.is_dir()
+        else Figure.unknown("the training diverged")
+    )
+    counter = FlopCounterMode(display=False)
+    with counter:
+        _widest_step(plan.setup, model)
+    return Footprint(
+        parameters=Figure(float(parameters), "measured", "tied ones once"),
+        trainable=Figure(float(trainable), "measured", "task head included"),
+        stored_bytes=stored,
+        flops=Figure(float(counter.get_total_flops()), "measured", "one step, FlopCounterMode"),
+    )
+
+
+def _tensor_bytes(file: Path) -> int:
+    """Bytes of tensor data in a safetensors file: all but the 8-byte length and the header."""
+    with file.open("rb") as stream:
+        return file.stat().st_size - 8 - int.from_bytes(stream.read(8), "little")
+
+
+def _widest_step(setup: Setup, model: nn.Module) -> None:
+    """Forward and backward of one batch that fills the window."""
+    batch = cost.text_batch(setup.facts.config, setup.task, setup.batch, setup.window)()
+    model.train()
+    model(**{key: value.to(setup.device) for key, value in batch.items()}).loss.backward()
+    model.zero_grad()
+
+
+def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[str, float]:
+    """Time a few real training steps and read what the framework adds to the traced bytes.
+
+    Args:
+        job: ``setup`` (see ``Setup``), ``folder`` (of the splits), ``scratch`` (folder),
+            ``method``, ``size``, ``steps``.
+        progress: told of every step.
+
+    Returns:
+        Seconds of start-up, per step and per scored row, and peak bytes of the process.
+    """
+    begin = time.perf_counter()
+    setup = Setup.from_dict(job["setup"], Path(job["folder"]))
+    torch.set_num_threads(setup.threads)
+    model = setup.adapted(job["method"], job["size"], 0.0, 0)
+    rows = setup.rows("train")
+    ready = time.perf_counter()
+    stamps: list[float] = []
+
+    def on_step(_: int) -> None:
+        stamps.append(time.perf_counter())
+        progress(1)
+
+    with Meter(setup.device) as meter:
+        training.train(
+            model, rows, setup.collator,
+            TrainSettings(1e-4, job["steps"], setup.batch, threads=setup.threads,
+                          device=setup.device),
+            Path(job["scratch"]), on_step=on_step,
+        )  # fmt: skip
+        _widest_step(setup, model)
+        few = setup.rows("validation", limit=64)
+        trained = time.perf_counter()
+        scoring.scores(model, few, setup.collator, setup.task)
+        scored = time.perf_counter()
+    steps = np.diff(stamps)
+    assert meter.peak_memory.value is not None
+    return {
+        "startup": ready - begin,
+        "step": float(np.median(steps)),
+        "row": (scored - trained) / len(few),
+        "peak_bytes": meter.peak_memory.value,
+    }
+
+

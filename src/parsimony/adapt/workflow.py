@@ -1,0 +1,349 @@
+"""``adapt``: from a model, data and a budget to a chosen adapter and its evidence.
+
+Phases, each leaving its files before the next starts, so that a killed run goes on where it was:
+plan (``data/``, ``plan.json``), search (``trials/``), choice (``result.json``,
+``leaderboard.csv``, the artifact), report, manifest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from parsimony.adapt import outcome, search, solve
+from parsimony.adapt.method import method, methods
+from parsimony.adapt.setup import Plan, Setup, keep_splits
+from parsimony.core import data, pretrained, training, units, workers
+from parsimony.core.budget import Budget
+from parsimony.core.console import Console
+from parsimony.core.errors import BudgetError, InputError
+from parsimony.core.run import Run
+from parsimony.core.scoring import METRICS
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; ``None`` means 'decide for me'.
+
+    Attributes:
+        model: built-in name, folder or hub name.
+        data: see ``core.data.load``.
+        budget: limits.
+        text: text column(s).
+        label: label column.
+        task: see ``core.data.Task``.
+        methods: names to consider; all when empty.
+        epochs: passes over the training data.
+        configurations: drawn per method.
+        finalists: methods in the final comparison.
+        seeds: of the final comparison, at least 3.
+        batch: rows per step.
+        window: longest input in tokens.
+        limit: use this many rows of the data.
+        device: ``"cpu"`` or ``"cuda"``.
+        workers: trials side by side.
+        engine: ``"local"`` or ``"ray"``.
+        address: of a Ray cluster.
+        seed: every random choice derives from it.
+    """
+
+    model: str = "minilm"
+    data: str = "stdlib-docs"
+    budget: Budget = Budget()
+    text: str | None = None
+    label: str | None = None
+    task: str | None = None
+    methods: tuple[str, ...] = ()
+    epochs: float | None = None
+    configurations: int | None = None
+    finalists: int | None = None
+    seeds: int | None = None
+    batch: int = 16
+    window: int | None = None
+    limit: int | None = None
+    device: str | None = None
+    workers: int | None = None
+    engine: str = "local"
+    address: str | None = None
+    seed: int = 0
+
+
+def adapt(request: Request, folder: Path, console: Console) -> dict[str, Any]:
+    """Run the whole of ``parsimony adapt`` into a new folder; returns ``result.json``.
+
+    Raises:
+        InputError: a setting, the model or the data is at fault.
+        BudgetError: nothing fits the budget.
+    """
+    _check(request)
+    began = time.perf_counter()
+    run = Run.create(folder, _provenance(request), request.seed)
+    with run.locked():
+        try:
+            _plan(request, run, console, began)
+        except Exception:
+            # Nothing was spent yet; an empty shell would only be in the way of the next try.
+            shutil.rmtree(folder)
+            raise
+        return _carry_out(run, request, console, began)
+
+
+def resume(folder: Path, console: Console) -> dict[str, Any]:
+    """Go on with a run that was stopped; a complete one is only read.
+
+    Raises:
+        ArtifactError: not a run folder.
+    """
+    run = Run.open(folder)
+    with run.locked():
+        if run.complete:
+            console.say(f"{folder} is complete; nothing to do")
+            found: dict[str, Any] = run.read("result.json")
+            return found
+        request = _request(run)
+        run.write("resumed.json", {"resumed": True})
+        began = time.perf_counter()
+        if not run.has("plan.json"):
+            _plan(request, run, console, began)
+        return _carry_out(run, request, console, began)
+
+
+def preview(request: Request, scratch: Path, console: Console) -> dict[str, Any]:
+    """``--dry-run``: validate and predict; nothing is trained but a few timed steps, once.
+
+    Args:
+        scratch: an empty folder that the caller deletes.
+    """
+    _check(request)
+    run = Run.create(scratch / "run", _provenance(request), request.seed)
+    plan, record = _plan(request, run, console, time.perf_counter())
+    return {
+        "candidates": [
+            {"candidate": label, **{key: figure["value"] for key, figure in footprint.items()}}
+            for label, footprint in record["options"].items()
+        ],
+        "dropped": record["dropped"],
+        "steps": plan.steps,
+        "configurations": len(plan.candidates),
+        "seeds": len(plan.seeds),
+        "predicted_seconds": record["seconds"],
+        "data": record["data"],
+    }
+
+
+def _check(request: Request) -> None:
+    if request.seeds is not None and request.seeds < 3:
+        raise InputError(
+            "an interval over seeds needs at least three of them", got=request.seeds,
+            hint="Use --seeds 3 or more",
+        )  # fmt: skip
+    for name in request.methods:
+        method(name)
+    for option in ("configurations", "finalists", "batch", "epochs", "window", "limit", "workers"):
+        value = getattr(request, option)
+        if value is not None and value <= 0:
+            raise InputError(f"--{option} must be positive", got=value)
+    for key in ("size", "latency", "energy"):
+        if getattr(request.budget, key) is not None:
+            raise InputError(
+                f"adapt cannot keep a limit on '{key}'", got=str(request.budget),
+                hint="Use trainable=, memory= and time=",
+            )  # fmt: skip
+    if request.device not in (None, "cpu", "cuda"):
+        raise InputError("--device is cpu or cuda", got=request.device)
+    if request.device == "cuda" and training.default_device() != "cuda":
+        raise InputError("--device cuda needs a CUDA device, and torch sees none")
+
+
+def _provenance(request: Request) -> dict[str, Any]:
+    """Every setting with where it came from."""
+    plain = Request()
+    return {
+        name: {
+            "value": str(value) if isinstance(value, Budget) else value,
+            "source": "default" if value == getattr(plain, name) else "given",
+        }
+        for name, value in vars(request).items()
+    }
+
+
+def _request(run: Run) -> Request:
+    settings = run.settings
+    return Request(
+        **{
+            **settings,
+            "budget": Budget.parse(settings["budget"]),
+            "methods": tuple(settings["methods"]),
+        }
+    )
+
+
+def _plan(
+    request: Request, run: Run, console: Console, began: float
+) -> tuple[Plan, dict[str, Any]]:
+    """Load the data, solve the sizes, time a few steps, draw the configurations."""
+    console.say("Reading model and data")
+    model = pretrained.find(request.model)
+    found = data.load(
+        request.data,
+        text=request.text,
+        label=request.label,
+        task=request.task,  # type: ignore[arg-type]
+        seed=request.seed,
+        limit=request.limit,
+    )
+    if found.task not in METRICS:
+        raise InputError(
+            "adapt trains on text", got=f"{found.name} is {found.task}",
+            hint="Use it from Python: parsimony.core.data.load",
+        )  # fmt: skip
+    keep_splits(found, run.folder / "data")
+    window, source, cut = _window(request, model, found)
+    setup = Setup(
+        model=model,
+        data=found.name,
+        task=found.task,
+        labels=found.labels,
+        text=found.text,
+        label=found.label,
+        fingerprint=found.fingerprint,
+        window=window,
+        batch=request.batch,
+        device=request.device or training.default_device(),
+        threads=1,
+        folder=run.folder / "data",
+    )
+    notices = [*found.notices, f"window: {window} tokens ({source})", *cut]
+    for notice in notices:
+        console.say(f"  {notice}")
+    side_by_side = _workers(request, setup)
+    engine = workers.engine(request.engine, side_by_side, request.address)
+    local = workers.engine("local", side_by_side)
+    console.say("Counting what fits the budget")
+    calibration: list[solve.Calibration] = []
+
+    def calibrated() -> solve.Calibration:
+        if not calibration:
+            console.say("Timing a few steps")
+            calibration.append(solve.calibrate(setup, local, side_by_side))
+        return calibration[0]
+
+    options, dropped = solve.solve(
+        setup, request.budget, request.methods or list(methods()), lambda: calibrated().overhead, largest=3
+    )
+    rows = {name: len(table) for name, table in found.splits.items()}
+    left = request.budget.time
+    if left is not None:
+        calibrated()
+        left -= time.perf_counter() - began
+        if left <= 0:
+            raise BudgetError("planning alone took the time budget", nearest="time=10min",
+                              got=str(request.budget))  # fmt: skip
+    fixed = {
+        name: getattr(request, name)
+        for name in ("epochs", "configurations", "finalists", "seeds")
+        if getattr(request, name) is not None
+    }
+    scale, seconds = search.choose_scale(
+        setup, options, calibrated(), rows, left, side_by_side, fixed
+    )
+    steps = search.total_steps(rows["train"], setup.batch, scale.epochs)
+    scored = search.rows_scored(rows)
+    footprints = {
+        option.label: solve.predict(option, calibrated(), steps, scored).as_dict()
+        for sizes in options.values()
+        for option in sizes
+    }
+    record = {
+        "options": footprints,
+        "base_parameters": solve.base_parameters(setup),
+        "dropped": [asdict(d) for d in dropped],
+        "seconds": seconds,
+        "data": {
+            "name": found.name,
+            "task": found.task,
+            "fingerprint": found.fingerprint,
+            "rows": rows,
+            "classes": len(found.labels) or None,
+            "notices": notices,
+        },
+    }
+    run.write("prediction.json", record)
+    plan = search.draw(setup, options, scale, steps, request.seed, run.folder)
+    console.say(
+        f"Plan: {len(plan.candidates)} configurations of {len(options)} methods, {plan.steps} "
+        f"steps, {len(plan.seeds)} seeds; predicted {units.format_seconds(seconds)}"
+    )
+    plan.write(run.folder)
+    return plan, record
+
+
+def _workers(request: Request, setup: Setup) -> int:
+    if request.workers is not None:
+        return request.workers
+    if setup.device != "cpu":
+        return 1
+    return max(1, min(os.cpu_count() or 1, 8))
+
+
+def _window(
+    request: Request, model: pretrained.Pretrained, found: data.TaskData
+) -> tuple[int, str, list[str]]:
+    """(window, where it came from, notice about texts that are cut)."""
+    tokenizer = pretrained.tokenizer(model)
+    config = pretrained.config(model, found.task, found.labels)
+    most = min(
+        getattr(config, "max_position_embeddings", None) or 512, tokenizer.model_max_length
+    )
+    table = found.splits["train"]
+    columns = [table["text"].tolist()]
+    if "text_pair" in table:
+        columns.append(table["text_pair"].tolist())
+    lengths = sorted(map(len, tokenizer(*columns)["input_ids"]))
+    if request.window is not None:
+        if request.window > most:
+            raise InputError(f"--window may be at most {most} for this model", got=request.window)
+        window, source = request.window, "given"
+    else:
+        covering = lengths[min(len(lengths) - 1, int(0.95 * len(lengths)))]
+        window = min(most, 256, max(8, -(-covering // 8) * 8))
+        source = f"default: covers 95 % of the training texts, at most {min(most, 256)}"
+    longer = sum(1 for length in lengths if length > window)
+    notices = []
+    if longer:
+        notices.append(
+            f"{longer} of {len(lengths)} training texts ({longer / len(lengths):.1%}) are longer "
+            "than the window and are cut"
+        )
+    return window, source, notices
+
+
+def _carry_out(
+    run: Run, request: Request, console: Console, began: float
+) -> dict[str, Any]:
+    """Search, choose, report."""
+    plan = Plan.read(run.folder)
+    metric = METRICS[plan.setup.task]
+    engine = workers.engine(request.engine, _workers(request, plan.setup), request.address)
+
+    def phase(title: str, total: int) -> Any:
+        return console.phase(title, total)
+
+    outcomes, finalists = search.search(plan, run.folder, engine, metric.sign, phase)
+    result = outcome.write(run, plan, request.budget, outcomes, finalists, metric)
+    outcome.grade(run, plan, finalists, time.perf_counter() - began)
+    return result
+
+
+def finish(run: Run) -> None:
+    """Delete what only a resume needs, and seal the run."""
+    for folder in (run.folder / "trials").glob("*"):
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        shutil.rmtree(folder / "artifact", ignore_errors=True)
+        (folder / ".lock").unlink(missing_ok=True)
+    run.finish()
+

@@ -1,0 +1,208 @@
+"""``parsimony adapt``: choose and train an adapter within a budget, with evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from parsimony.cli import options
+
+if TYPE_CHECKING:
+    from parsimony.adapt.workflow import Request
+    from parsimony.core.console import Console
+
+Text = Annotated[
+    str | None, typer.Option("--text", help="Text column, or two with a comma.", show_default=False)
+]
+Label = Annotated[str | None, typer.Option("--label", help="Label column.", show_default=False)]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="text-classification, text-pair-classification, regression or causal-lm.",
+        show_default=False,
+    ),
+]
+
+
+def _number(flag: str, text: str) -> Any:
+    return typer.Option(flag, help=text, show_default=False)
+
+
+def command(
+    model: Annotated[
+        str, typer.Argument(help="Built-in name, folder, or hub name 'owner/name'.")
+    ] = "minilm",
+    data: Annotated[
+        str, typer.Argument(help="Table, folder, built-in name, or hub name 'owner/name'.")
+    ] = "stdlib-docs",
+    budget: Annotated[
+        str, typer.Option("--budget", help='Such as "trainable=0.5%, memory=8GiB, time=30min".')
+    ] = "trainable=1%",
+    text: Text = None,
+    label: Label = None,
+    task: Task = None,
+    methods: Annotated[
+        str | None, typer.Option("--methods", help="Only these, with commas.", show_default=False)
+    ] = None,
+    epochs: Annotated[
+        float | None, _number("--epochs", "Passes over the data of a full training.")
+    ] = None,
+    configurations: Annotated[
+        int | None, _number("--configurations", "Configurations drawn per method.")
+    ] = None,
+    finalists: Annotated[
+        int | None, _number("--finalists", "Methods in the final comparison.")
+    ] = None,
+    seeds: Annotated[int | None, _number("--seeds", "Seeds of the finals, 3 or more.")] = None,
+    batch: Annotated[int, typer.Option("--batch", help="Rows per optimizer step.")] = 16,
+    window: Annotated[int | None, _number("--window", "Longest input in tokens.")] = None,
+    limit: Annotated[int | None, _number("--limit", "Use this many rows of the data.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="cpu or cuda; cuda where present.", show_default=False),
+    ] = None,
+    workers: Annotated[int | None, _number("--workers", "Trainings side by side.")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="local or ray.")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Of a running Ray cluster.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", help="Go on with this run folder.", show_default=False),
+    ] = None,
+    out: options.Out = None,
+    seed: options.Seed = 0,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Choose method, size and learning rate for MODEL on DATA, and train the adapter."""
+    from parsimony.adapt import workflow
+    from parsimony.cli.main import emit
+    from parsimony.core.budget import Budget
+    from parsimony.core.console import Console
+    from parsimony.core.run import new_folder
+
+    console = Console(quiet)
+    request = workflow.Request(
+        model=model,
+        data=data,
+        budget=Budget.parse(budget),
+        text=text,
+        label=label,
+        task=task,
+        methods=tuple(sorted({name.strip() for name in (methods or "").split(",")} - {""})),
+        epochs=epochs,
+        configurations=configurations,
+        finalists=finalists,
+        seeds=seeds,
+        batch=batch,
+        window=window,
+        limit=limit,
+        device=device,
+        workers=workers,
+        engine=engine,
+        address=address,
+        seed=seed,
+    )
+    if dry_run:
+        _preview(request, console, json)
+        return
+    folder = resume or out or new_folder(Path("runs"), f"{Path(model).name}-{Path(data).stem}")
+    result = _run(request, folder, resume is not None, console)
+    if json:
+        emit({"run": str(folder), **result})
+    else:
+        _show(folder, result)
+
+
+def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict[str, Any]:
+    import shlex
+
+    from parsimony import report
+    from parsimony.adapt import workflow
+    from parsimony.core.errors import InterruptedRun
+    from parsimony.core.run import Run
+
+    try:
+        if resume:
+            result = workflow.resume(folder, console)
+        else:
+            result = workflow.adapt(request, folder, console)
+        run = Run(folder)
+        if not run.complete:
+            report.write(folder)
+            workflow.finish(run)
+    except KeyboardInterrupt:
+        raise InterruptedRun(f"parsimony adapt --resume {shlex.quote(str(folder))}") from None
+    return result
+
+
+def _preview(request: Request, console: Console, json: bool) -> None:
+    import tempfile
+
+    from parsimony.adapt import workflow
+    from parsimony.cli.main import emit
+    from parsimony.core import units
+
+    with tempfile.TemporaryDirectory() as scratch:
+        found = workflow.preview(request, Path(scratch), console)
+    if json:
+        emit(found)
+        return
+    _table(
+        "What fits, with its predicted cost",
+        ["candidate", "trainable", "stored", "peak memory", "time of one training"],
+        [
+            [c["candidate"], units.format_count(c["trainable"]),
+             units.format_bytes(c["stored_bytes"]), units.format_bytes(c["peak_memory"]),
+             units.format_seconds(c["seconds"])]
+            for c in found["candidates"]
+        ],
+    )  # fmt: skip
+    for drop in found["dropped"]:
+        print(f"Dropped {drop['method']}: {drop['reason']}")
+    print(
+        f"{found['configurations']} configurations, {found['steps']} steps, {found['seeds']} seeds: "
+        f"predicted {units.format_seconds(found['predicted_seconds'])}"
+    )
+
+
+def _show(folder: Path, result: dict[str, Any]) -> None:
+    from parsimony.core import units
+
+    share = result["metric"]["unit"] == "share"
+
+    def number(value: float) -> str:
+        return f"{100 * value:.1f} %" if share else f"{value:.4g}"
+
+    _table(
+        f"Test {result['metric']['name']}, 95 % intervals over seeds and rows",
+        ["candidate", "test", "low", "high", "trainable", "verdict"],
+        [
+            [row["candidate"], number(row["score"]["estimate"]), number(row["score"]["low"]),
+             number(row["score"]["high"]), units.format_count(row["trainable"]), row["verdict"]]
+            for row in result["leaderboard"]
+        ],
+    )  # fmt: skip
+    print(result["recommendation"]["sentence"])
+    if result["baseline"]:
+        print(result["baseline"]["sentence"])
+    print(f"Report:  {folder / 'report.html'}")
+    print(f"Use it:  parsimony predict {folder} FILE")
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if 0 < number < len(columns) - 1 else "left")
+    for row in rows:
+        table.add_row(*row)
+    RichConsole().print(table)
