@@ -154,7 +154,9 @@ def _preview(request: Request, console: Console, json: bool) -> None:
     if json:
         emit(found)
         return
-    _table(
+    from parsimony.cli.tables import table
+
+    table(
         "What fits, with its predicted cost",
         ["candidate", "trainable", "stored", "peak memory", "time of one training"],
         [
@@ -175,12 +177,14 @@ def _preview(request: Request, console: Console, json: bool) -> None:
 def _show(folder: Path, result: dict[str, Any]) -> None:
     from parsimony.core import units
 
+    from parsimony.cli.tables import table
+
     share = result["metric"]["unit"] == "share"
 
     def number(value: float) -> str:
         return f"{100 * value:.1f} %" if share else f"{value:.4g}"
 
-    _table(
+    table(
         f"Test {result['metric']['name']}, 95 % intervals over seeds and rows",
         ["candidate", "test", "low", "high", "trainable", "verdict"],
         [
@@ -195,14 +199,3 @@ def _show(folder: Path, result: dict[str, Any]) -> None:
     print(f"Report:  {folder / 'report.html'}")
     print(f"Use it:  parsimony predict {folder} FILE")
 
-
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console as RichConsole
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if 0 < number < len(columns) - 1 else "left")
-    for row in rows:
-        table.add_row(*row)
-    RichConsole().print(table)

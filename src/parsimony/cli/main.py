@@ -11,17 +11,18 @@ import json
 import os
 import pkgutil
 import sys
+import warnings
 
 import typer
 
 import parsimony
 from parsimony.core.errors import ParsimonyError
 
-_NOT_VERBS = {"main", "options"}
+_NOT_VERBS = {"main", "options", "tables"}
 
 
 def verbs() -> list[str]:
-    """Names of the verb modules: every file beside this one but the shared two."""
+    """Names of the verb modules: every file beside this one but the shared ones."""
     package = importlib.import_module("parsimony.cli")
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_VERBS)
 
@@ -71,6 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    if not debug:
+        warnings.simplefilter("ignore")  # libraries' notes to their own developers
     try:
         code = build()(args=arguments, prog_name="parsimony", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

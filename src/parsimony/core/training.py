@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from parsimony.core import artifacts
 from parsimony.core.errors import InputError, ParsimonyError
@@ -164,10 +164,7 @@ def train(
             _Seal(),
         ],
     )
-    for printer in ("PrinterCallback", "ProgressCallback"):
-        for callback in list(trainer.callback_handler.callbacks):
-            if type(callback).__name__ == printer:
-                trainer.remove_callback(callback)
+    trainer.remove_callback(PrinterCallback)  # progress is ours to show
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
 
 

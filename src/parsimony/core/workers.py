@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import threading
 import traceback
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
@@ -170,6 +171,9 @@ def _child(connection: Connection, work: str, job: str) -> None:
 def _answer(work: str, job: str, progress: Progress = lambda units: None) -> str:
     """Run one job; its result or its error as JSON."""
     module, _, function = work.partition(":")
+    # A bar may be on the terminal; libraries' notes to their own developers would tear it.
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         result = getattr(importlib.import_module(module), function)(json.loads(job), progress)
         return json.dumps({"result": result}, allow_nan=False)

@@ -193,7 +193,24 @@ def read_result(run: Path) -> Result:
             else "A run folder is what 'parsimony adapt' writes; check the path"
         )
         raise ArtifactError(f"{run} holds no result.json, so there is nothing to report", hint=hint)
-    return _validate(Result, artifacts.read_json(path), path)
+    return _with_memory(_validate(Result, artifacts.read_json(path), path), read_ledger(run))
+
+
+def _with_memory(result: Result, ledger: list[Entry] | None) -> Result:
+    """Enter the ledger's peak memory into the leaderboard; the result holds nothing measured."""
+    peaks = {e.subject: e for e in ledger or () if e.quantity == "peak_memory"}
+    rows = [
+        row.model_copy(
+            update={
+                "predicted_memory": peaks[row.candidate].predicted,
+                "measured_memory": peaks[row.candidate].measured,
+            }
+        )
+        if row.candidate in peaks
+        else row
+        for row in result.leaderboard
+    ]
+    return result.model_copy(update={"leaderboard": rows})
 
 
 def read_ledger(run: Path) -> list[Entry] | None:

@@ -1,0 +1,73 @@
+"""Fold a run's adapter into its base model, and measure what that changed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from parsimony.adapt.loading import Loaded
+from parsimony.adapt.method import method
+from parsimony.core import artifacts, peft_border
+from parsimony.core.errors import InputError
+from parsimony.core.scoring import EncodedRows, outputs
+
+_ROWS = 256
+
+
+def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
+    """Write the merged model with its tokenizer to ``out``.
+
+    Args:
+        loaded: see ``load_run``.
+        run: the run folder; the first test rows measure the change.
+        out: a new folder.
+
+    Returns:
+        ``rows`` compared, ``largest_change`` of a logit, ``changed_predictions`` (count).
+
+    Raises:
+        InputError: the method cannot merge, or ``out`` exists.
+    """
+    name = loaded.origin["method"]["name"]
+    if not loaded.adapter:
+        raise InputError(f"'{name}' trained the whole model: it is merged already",
+                         hint=f"Use {run / 'model'}")  # fmt: skip
+    if not method(name).mergeable:
+        raise InputError(
+            f"'{name}' cannot be merged into the base weights",
+            hint="Load it as an adapter instead; the report shows how",
+        )
+    peft_border.refuse_unmergeable(loaded.model, name)
+    if out.exists():
+        raise InputError("the merged model needs a new folder", got=str(out), hint="Choose --out")
+    table = pd.read_parquet(run / "data" / "test.parquet").head(_ROWS)
+    rows = EncodedRows(table, loaded.tokenizer, loaded.origin["window"])
+    before = _logits(loaded, loaded.model, rows)
+    merged = loaded.model.merge_and_unload()  # type: ignore[operator]
+    after = _logits(loaded, merged, rows)
+    temporary = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    merged.save_pretrained(temporary, safe_serialization=True)
+    loaded.tokenizer.save_pretrained(temporary)
+    measured = {
+        "rows": len(table),
+        "largest_change": max(float(np.abs(b - a).max()) for b, a in zip(before, after, strict=True)),
+        "changed_predictions": int(
+            sum((b.argmax(-1) != a.argmax(-1)).sum() for b, a in zip(before, after, strict=True))
+        ),
+    }
+    origin = {**loaded.origin, "merged": measured}
+    artifacts.write_json(temporary / "parsimony.json", origin)
+    artifacts.seal(temporary)
+    temporary.rename(out)
+    return measured
+
+
+def _logits(loaded: Loaded, model: Any, rows: EncodedRows) -> list[np.ndarray]:
+    return [
+        logits.cpu().numpy() for logits, _ in outputs(model, rows, loaded.collator, batch=32)
+    ]

@@ -1,0 +1,91 @@
+"""Apply a run's model to new rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from parsimony.adapt.loading import Loaded
+from parsimony.core.data import truncation
+from parsimony.core.errors import DataError, InputError, nearest
+from parsimony.core.scoring import EncodedRows, outputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def predict(loaded: Loaded, rows: pd.DataFrame, name: str, batch: int = 32) -> tuple[Any, str]:
+    """Add predictions to ``rows``.
+
+    Args:
+        loaded: see ``load_run``.
+        rows: with the text column(s) of the training data; indexed by row number.
+        name: of the input, for messages.
+        batch: rows at a time.
+
+    Returns:
+        The rows with the columns ``prediction`` (class name or number) and, for classification,
+        ``probability`` (of the predicted class, in [0, 1]); and a notice about cut texts, or "".
+
+    Raises:
+        InputError: a model that predicts text, not labels; columns that would be overwritten.
+        DataError: a missing column or a missing text.
+    """
+    origin = loaded.origin
+    if origin["task"] == "causal-lm":
+        raise InputError(
+            "predict gives labels and numbers; this run trained a language model",
+            hint="Load the adapter and generate; the report shows how",
+        )
+    for column in ("prediction", "probability"):
+        if column in rows:
+            raise InputError(
+                f"{name} has a column '{column}' already", hint="Rename it, then try again"
+            )
+    texts = _texts(rows, origin["data"]["text"], name)
+    encoded = EncodedRows(texts, loaded.tokenizer, origin["window"])
+    parts = [logits for logits, _ in outputs(loaded.model, encoded, loaded.collator, batch)]
+    logits = torch.cat(parts)
+    result = rows.copy()
+    if origin["task"] == "regression":
+        result["prediction"] = logits.squeeze(-1).tolist()
+    else:
+        probability, index = logits.softmax(-1).max(-1)
+        result["prediction"] = [origin["labels"][i] for i in index.tolist()]
+        result["probability"] = probability.tolist()
+    cut = truncation(texts["text"].tolist(), loaded.tokenizer, origin["window"])
+    notice = (
+        f"{cut.count} texts ({cut.share:.1%}) are longer than the window of {origin['window']} "
+        "tokens and were cut"
+    )
+    return result, notice if cut.count else ""
+
+
+def _texts(rows: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
+    """Columns ``text`` (and ``text_pair``) out of the user's rows."""
+    for column in columns:
+        if column not in rows:
+            raise DataError(
+                f"the text column '{column}' must be there",
+                file=name,
+                hint=nearest(column, map(str, rows.columns)),
+            )
+    if not len(rows):
+        raise DataError("there must be at least one row", file=name)
+    found = rows[columns].copy()
+    found.columns = ["text", "text_pair"][: len(columns)]
+    for new, old in zip(found.columns, columns, strict=True):
+        for row, value in found[new].items():
+            if not isinstance(value, str):
+                raise DataError(
+                    "the text must not be missing" if value is None else "the text must be text",
+                    file=name, row=int(str(row)), column=old, got=value,
+                )  # fmt: skip
+    return found
+
+
+def source_of(argument: str) -> str | Path:
+    """``"-"`` for stdin, else a path."""
+    return argument if argument == "-" else Path(argument)
