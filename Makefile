@@ -24,7 +24,7 @@ demo: $(STAMP) ## Adapt the built-in model to the built-in data; the result is i
 	$(BIN)/parsimony adapt minilm stdlib-docs --budget "trainable=0.5%, time=5min" --out runs/demo
 
 test: $(STAMP) ## Run every test.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(STAMP) ## Check style, types, and that the generated part of the README is current.
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ from parsimony.core.errors import BudgetError
 from parsimony.core.workers import Engine
 
 # Shares of the full training after which candidates are compared.
-_RUNGS = (1 / 6, 1 / 2)
+_RUNGS = (1 / 8, 3 / 8)
 _KEEP = 1 / 3
 _DROPOUTS = (0.0, 0.1)
 # Share of the time budget that is planned for; the rest covers what no prediction sees.
@@ -54,7 +54,7 @@ class Scale:
 # From most to least evidence. Three seeds are the fewest that give an interval over seeds.
 _SCALES = [
     Scale(epochs, configurations, finalists, seeds)
-    for epochs in (4, 3, 2, 1.5, 1)
+    for epochs in (4, 3, 2, 1.5, 1, 0.5)
     for configurations, finalists, seeds in ((3, 4, 5), (2, 4, 5), (2, 3, 5), (1, 3, 5), (1, 3, 3),
                                              (1, 2, 3))
 ]  # fmt: skip
@@ -63,7 +63,7 @@ _DEFAULT = Scale(epochs=3, configurations=2, finalists=4, seeds=5)
 
 def choose_scale(
     setup: Setup,
-    options: dict[str, list[Option]],
+    options: dict[str, Option],
     calibration: Calibration,
     rows: dict[str, int],
     seconds: float | None,
@@ -102,7 +102,7 @@ def choose_scale(
 
 def predicted_seconds(
     setup: Setup,
-    options: dict[str, list[Option]],
+    options: dict[str, Option],
     calibration: Calibration,
     rows: dict[str, int],
     scale: Scale,
@@ -111,7 +111,7 @@ def predicted_seconds(
     """Predicted wall time of the whole search and final comparison."""
     steps = total_steps(rows["train"], setup.batch, scale.epochs)
     whole = sorted(
-        (predict(o[0], calibration, steps, rows_scored(rows)).seconds.value or 0.0)
+        (predict(o, calibration, steps, rows_scored(rows)).seconds.value or 0.0)
         for o in options.values()
     )
     typical = whole[len(whole) // 2]
@@ -130,7 +130,7 @@ def predicted_seconds(
 
 def rows_scored(rows: dict[str, int]) -> int:
     """Held-out rows a full training scores: validation at each evaluation, test once."""
-    return (len(_RUNGS) + 2) * rows["validation"] + rows["test"]
+    return (len(_RUNGS) + 1) * rows["validation"] + rows["test"]
 
 
 def total_steps(rows: int, batch: int, epochs: float) -> int:
@@ -144,7 +144,7 @@ def _kept(count: int) -> int:
 
 def draw(
     setup: Setup,
-    options: dict[str, list[Option]],
+    options: dict[str, Option],
     scale: Scale,
     steps: int,
     seed: int,
@@ -159,9 +159,10 @@ def draw(
     journal.unlink(missing_ok=True)
     study = _study(journal, seed)
     candidates = []
-    for name, sizes in options.items():
+    for name, option in options.items():
+        sizes = (option.size, *option.smaller[:2])
         way = method(name)
-        low, high = way.learning_rates
+        low, high = way.rates(setup.facts)
         space = {
             "method": CategoricalDistribution(list(options)),
             "size_step": IntDistribution(0, len(sizes) - 1),
@@ -178,7 +179,7 @@ def draw(
                 Candidate(
                     id=f"{len(candidates):03d}-{name}",
                     method=name,
-                    size=sizes[drawn["size_step"]].size,
+                    size=sizes[drawn["size_step"]],
                     learning_rate=float(f"{drawn['learning_rate']:.3g}"),
                     dropout=drawn["dropout"],
                 )

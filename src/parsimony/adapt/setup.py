@@ -158,8 +158,8 @@ class Plan:
 
     @property
     def evaluations(self) -> frozenset[int]:
-        """Steps at which validation is scored: every rung, and a few in between for the curves."""
-        return frozenset({*self.rungs, self.steps, round(self.steps * 0.75)})
+        """Steps at which validation is scored."""
+        return frozenset({*self.rungs, self.steps})
 
     def write(self, folder: Path) -> None:
         """Write ``plan.json``."""

@@ -34,6 +34,7 @@ class Option:
     Attributes:
         method: its name.
         size: value of its size knob.
+        smaller: the next smaller sizes, largest first; they fit too.
         step: traced cost of one training step.
         head: trainable parameters of the task head.
         stored_bytes: tensor bytes of the saved artifact.
@@ -41,6 +42,7 @@ class Option:
 
     method: str
     size: int
+    smaller: tuple[int, ...]
     step: cost.StepCost
     head: int
     stored_bytes: int
@@ -78,11 +80,6 @@ class Calibration:
 def step_cost(setup: Setup, name: str, size: int) -> tuple[cost.StepCost, int]:
     """(traced cost of one step, tensor bytes of the saved artifact) of a method at a size."""
     model = _wrapped(setup, name, size)
-    if isinstance(model, peft.PeftModel):
-        kept = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
-    else:
-        kept = model.state_dict()
-    stored = sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
     settings = training.TrainSettings(1e-3, 1)
     traced = cost.trace_step(
         model,
@@ -90,7 +87,19 @@ def step_cost(setup: Setup, name: str, size: int) -> tuple[cost.StepCost, int]:
         lambda parameters: training.optimizer_for(list(parameters), settings),
         setup.device,
     )
-    return traced, stored
+    if isinstance(model, peft.PeftModel) and model.active_peft_config.is_prompt_learning:
+        return traced, traced.trainable_bytes  # what trains is what is saved
+    if isinstance(model, peft.PeftModel):
+        kept = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    else:
+        kept = model.state_dict()
+    return traced, sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
+
+
+def option(setup: Setup, name: str, size: int, smaller: tuple[int, ...] = ()) -> Option:
+    """Trace a method at a size."""
+    step, stored = step_cost(setup, name, size)
+    return Option(name, size, smaller, step, head_parameters(setup), stored)
 
 
 def _wrapped(setup: Setup, name: str, size: int) -> cost.nn.Module:
@@ -105,26 +114,23 @@ def solve(
     budget: Budget,
     names: Sequence[str],
     overhead: Callable[[], float],
-    largest: int | None = None,
-) -> tuple[dict[str, list[Option]], list[Dropped]]:
-    """For every method the sizes that fit, largest first, and the methods that do not fit.
+) -> tuple[dict[str, Option], list[Dropped]]:
+    """For every method its largest size that fits, and the methods that do not fit.
 
     Args:
         setup: model, batch and window.
         budget: ``trainable`` counts the head too; ``memory`` is compared with the prediction.
         names: methods to consider.
         overhead: gives the framework's bytes; called only when there is a memory limit.
-        largest: how many sizes to return per method; all that fit when ``None``.
 
     Raises:
         BudgetError: nothing fits; carries the nearest budget that some method meets.
     """
-    options: dict[str, list[Option]] = {}
+    options: dict[str, Option] = {}
     dropped: list[Dropped] = []
     needed_share: list[float] = []
     needed_memory: list[float] = []
     total = base_parameters(setup)
-    head = _head_size(setup)
     for name in names:
         reason = _refusal(method(name), setup.facts)
         if reason:
@@ -141,25 +147,21 @@ def solve(
                               f"more than trainable={units.format_share(limit)}")
             )  # fmt: skip
             continue
-        chosen: list[Option] = []
-        smallest_peak = 0.0
-        for size in reversed(fitting):
-            step, stored = step_cost(setup, name, size)
-            smallest_peak = step.peak_bytes + (overhead() if budget.memory else 0)
-            if budget.memory is None or smallest_peak <= budget.memory:
-                chosen.append(Option(name, size, step, head, stored))
-            if largest is not None and len(chosen) == largest:
+        peak = 0.0
+        for place in range(len(fitting) - 1, -1, -1):
+            found = option(setup, name, fitting[place], tuple(reversed(fitting[:place])))
+            peak = found.step.peak_bytes + (overhead() if budget.memory else 0)
+            if budget.memory is None or peak <= budget.memory:
+                options[name] = found
                 break
-        if chosen:
-            options[name] = chosen
         else:
-            needed_memory.append(smallest_peak)
+            needed_memory.append(peak)
             assert budget.memory is not None
             dropped.append(
-                Dropped(name, f"predicted peak {units.format_bytes(smallest_peak)} is more than "
+                Dropped(name, f"predicted peak {units.format_bytes(peak)} is more than "
                               f"memory={units.format_bytes(budget.memory)}")
             )  # fmt: skip
-    if not any(name for name in options):
+    if not options:
         raise BudgetError(
             "no method fits the budget",
             nearest=_nearest(budget, needed_share, needed_memory),
@@ -189,7 +191,8 @@ def _counts(setup: Setup, name: str) -> dict[int, int]:
     return counts
 
 
-def _head_size(setup: Setup) -> int:
+def head_parameters(setup: Setup) -> int:
+    """Parameters of the task head."""
     model = cost.on_meta(lambda: pretrained.build(setup.facts.config, setup.task))
     return sum(
         parameter.numel()

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from parsimony.adapt.method import method
 from parsimony.adapt.setup import Candidate, Plan, Setup
 from parsimony.core import artifacts, cost, scoring, training
 from parsimony.core.footprint import Figure, Footprint
@@ -81,6 +82,7 @@ def _run(
     model = setup.adapted(candidate.method, candidate.size, candidate.dropout, seed)
     settings = TrainSettings(
         learning_rate=candidate.learning_rate,
+        head_learning_rate=method(candidate.method).head_rate(setup.facts, candidate.learning_rate),
         steps=plan.steps,
         batch_size=setup.batch,
         seed=seed,
@@ -99,6 +101,7 @@ def _run(
             setup.collator,
             settings,
             folder,
+            head=setup.facts.head,
             stop_after=stop,
             evaluate=evaluate,
             evaluate_at=plan.evaluations,
@@ -188,7 +191,7 @@ def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
     with Meter(setup.device) as meter:
         training.train(
             model, rows, setup.collator,
-            TrainSettings(1e-4, job["steps"], setup.batch, threads=setup.threads,
+            TrainSettings(1e-4, job["steps"], batch_size=setup.batch, threads=setup.threads,
                           device=setup.device),
             Path(job["scratch"]), on_step=on_step,
         )  # fmt: skip

@@ -233,7 +233,7 @@ def _plan(
         return calibration[0]
 
     options, dropped = solve.solve(
-        setup, request.budget, request.methods or list(methods()), lambda: calibrated().overhead, largest=3
+        setup, request.budget, request.methods or list(methods()), lambda: calibrated().overhead
     )
     rows = {name: len(table) for name, table in found.splits.items()}
     left = request.budget.time
@@ -253,10 +253,13 @@ def _plan(
     )
     steps = search.total_steps(rows["train"], setup.batch, scale.epochs)
     scored = search.rows_scored(rows)
+    plan = search.draw(setup, options, scale, steps, request.seed, run.folder)
+    drawn = {(c.method, c.size) for c in plan.candidates}
+    traced = {(o.method, o.size): o for o in options.values()}
+    traced |= {key: solve.option(setup, *key) for key in sorted(drawn - traced.keys())}
     footprints = {
         option.label: solve.predict(option, calibrated(), steps, scored).as_dict()
-        for sizes in options.values()
-        for option in sizes
+        for option in traced.values()
     }
     record = {
         "options": footprints,
@@ -273,7 +276,6 @@ def _plan(
         },
     }
     run.write("prediction.json", record)
-    plan = search.draw(setup, options, scale, steps, request.seed, run.folder)
     console.say(
         f"Plan: {len(plan.candidates)} configurations of {len(options)} methods, {plan.steps} "
         f"steps, {len(plan.seeds)} seeds; predicted {units.format_seconds(seconds)}"
@@ -303,7 +305,7 @@ def _window(
     columns = [table["text"].tolist()]
     if "text_pair" in table:
         columns.append(table["text_pair"].tolist())
-    lengths = sorted(map(len, tokenizer(*columns)["input_ids"]))
+    lengths = sorted(map(len, tokenizer(*columns, verbose=False)["input_ids"]))
     if request.window is not None:
         if request.window > most:
             raise InputError(f"--window may be at most {most} for this model", got=request.window)

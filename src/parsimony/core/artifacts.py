@@ -26,11 +26,14 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write atomically: a reader sees the old file or the whole new one, also after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
@@ -45,6 +48,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -54,6 +58,7 @@ def dumps(value: object) -> str:
 
 
 def write_json(path: Path, value: object) -> None:
+    """Write ``dumps(value)``, atomically."""
     write_text(path, dumps(value))
 
 
@@ -72,11 +77,14 @@ def read_json(path: Path) -> Any:
 
 
 def hash_folder(folder: Path) -> dict[str, str]:
-    """sha256 of every regular file below ``folder`` by relative POSIX path, manifests left out."""
+    """sha256 of every regular file below ``folder`` by relative POSIX path.
+
+    Manifests are left out, and so are files whose names start with a dot: locks and temporaries.
+    """
     return {
         file.relative_to(folder).as_posix(): sha256(file)
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != MANIFEST and not file.name.endswith(".tmp")
+        if file.is_file() and file.name != MANIFEST and not file.name.startswith(".")
     }
 
 
@@ -86,6 +94,7 @@ def seal(folder: Path, **extra: object) -> None:
 
 
 def is_sealed(folder: Path) -> bool:
+    """Whether the manifest, which is written last, is there."""
     return (folder / MANIFEST).is_file()
 
 
@@ -93,9 +102,12 @@ def verify(folder: Path) -> dict[str, Any]:
     """Check ``folder`` against its manifest and return the manifest.
 
     Raises:
-        ArtifactError: no manifest (the folder is not complete), a file missing or changed.
+        ArtifactError: no manifest (the folder is not complete), one that lists no files, a file
+            missing or changed.
     """
     manifest: dict[str, Any] = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise ArtifactError(f"{folder}: the manifest must list its files", hint="Start anew")
     for name, digest in manifest["files"].items():
         file = inside(folder, name)
         if not file.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from decimal import Decimal
 
 from parsimony.core import units
 from parsimony.core.errors import InputError, nearest
@@ -42,7 +43,7 @@ class Budget:
         """Parse ``"trainable=0.5%, memory=8GiB, time=30min"``.
 
         Raises:
-            InputError: an unknown or repeated key, a missing value, a bad unit, a share above 100 %.
+            InputError: an unknown or repeated key, a missing value, a bad unit, a share above 100%.
         """
         found: dict[str, float] = {}
         for item in (part.strip() for part in text.split(",")):
@@ -78,7 +79,6 @@ _EXAMPLE = 'For example: "trainable=0.5%, memory=8GiB, time=30min"'
 def _write(value: float, dimension: units.Dimension) -> str:
     """The shortest text in the canonical unit that reads back to exactly ``value``."""
     if dimension == "share":
-        text = f"{value * 100!r}%"
-        return text if units.parse(text, dimension) == value else f"{value * 100:.17g}%"
+        return f"{Decimal(repr(value)).scaleb(2).normalize():f}%"
     unit = {"bytes": "B", "seconds": "s", "watt-hours": "Wh"}[dimension]
     return f"{int(value) if value == int(value) else value!r}{unit}"

@@ -1,9 +1,9 @@
 """What one training step costs, counted before anything is allocated.
 
 The model is built on the meta device, its weights are replaced by fake tensors of the target
-device, and two real training steps run on those fakes while every storage that lives is
-counted. No weight is read and no arithmetic is done, yet the operators, what they save for the
-backward pass and what the optimizer keeps are those of the real run.
+device, and a real training step runs on those fakes while every storage that lives is counted.
+No weight is read and no arithmetic is done, yet the operators, what they save for the backward
+pass and what the optimizer keeps are those of the real run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class StepCost:
         trainable: those with ``requires_grad``.
         trainable_bytes: bytes of the trainable ones.
         weight_bytes: bytes of all parameters and buffers.
-        peak_bytes: most tensor bytes alive at once, weights included, over two steps.
+        peak_bytes: most tensor bytes alive at once, weights and optimizer state included.
         flops: floating-point operations of one step; torch's FlopCounterMode rules (matrix
             products, convolutions and attention; a multiply-add is two).
     """
@@ -84,19 +84,22 @@ def trace_step(
         _materialise(model, device)
         model.train()
         batch = {key: value.to(device) for key, value in inputs().items()}
-        stepper = optimizer([p for p in model.parameters() if p.requires_grad])
-        with flops, live:
+        trained = [p for p in model.parameters() if p.requires_grad]
+        stepper = optimizer(trained)
+        with live:
             for tensor in [*model.parameters(), *model.buffers()]:
                 live.watch(tensor.data)
             weights = live.now
-            # The second step runs with the optimizer state of the first one in place.
-            for _ in range(2):
+            # A step on empty gradients puts the optimizer's state in place, as later steps find it.
+            for parameter in trained:
+                parameter.grad = torch.zeros_like(parameter)
+            stepper.step()
+            stepper.zero_grad()
+            with flops:
                 model(**batch).loss.backward()
-                stepper.step()
-                stepper.zero_grad()
-    return StepCost(
-        total, trainable, trainable_bytes, weights, live.peak, flops.get_total_flops() // 2
-    )
+            stepper.step()
+            stepper.zero_grad()
+    return StepCost(total, trainable, trainable_bytes, weights, live.peak, flops.get_total_flops())
 
 
 def text_batch(settings: PretrainedConfig, task: str, batch: int, window: int) -> Any:
@@ -133,11 +136,11 @@ def _materialise(model: nn.Module, device: str) -> None:
                 store[name] = made[id(tensor)]  # type: ignore[assignment]
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Bytes of all storages alive, now and at the most."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
         self._sizes: dict[int, int] = {}

@@ -28,22 +28,30 @@ class EnergyMeter:
         self._reason = ""
 
     def start(self) -> None:
+        """Read the counter; a failure is kept as the reason that ``stop`` gives."""
         try:
             self._before = self._read()
-        except (OSError, RuntimeError) as error:
+        except (OSError, ValueError) as error:
             self._before, self._reason = None, str(error)
 
     def stop(self) -> Figure:
         """Watt-hours since ``start``, or unknown with the reason."""
         if self._before is None:
             return Figure.unknown(self._reason or "the meter was not started")
-        after = self._read()
-        if isinstance(self._before, int) and isinstance(after, int):
-            return Figure((after - self._before) / 1e3 / 3600, "measured", "NVML, idle included")
-        assert isinstance(self._before, dict) and isinstance(after, dict)
-        joules = sum(
-            wrapped(self._before[zone], after[zone], self._range(zone)) / 1e6 for zone in after
-        )
+        try:
+            after = self._read()
+            if isinstance(self._before, int) and isinstance(after, int):
+                joules = (after - self._before) / 1e3
+                return Figure(joules / 3600, "measured", "NVML, idle included")
+            assert isinstance(self._before, dict) and isinstance(after, dict)
+            joules = sum(
+                wrapped(before, after[zone], self._range(zone)) / 1e6
+                for zone, before in self._before.items()
+            )
+        except (OSError, ValueError) as error:
+            return Figure.unknown(f"the counter could not be read again: {error}")
+        except KeyError:
+            return Figure.unknown("a RAPL package vanished between the two reads")
         return Figure(joules / 3600, "measured", "RAPL packages, idle included")
 
     def _read(self) -> dict[Path, int] | int:

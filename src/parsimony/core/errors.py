@@ -106,7 +106,7 @@ class BudgetError(ParsimonyError):
         super().__init__(rule, got=got, hint=f'The nearest budget that can be met: "{nearest}"')
 
 
-class InterruptedRun(ParsimonyError):
+class InterruptedRun(ParsimonyError):  # noqa: N818 (no fault)
     """The user stopped the run.
 
     Args:

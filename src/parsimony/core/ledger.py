@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from parsimony.core import artifacts
-from parsimony.core.errors import InputError
-from parsimony.core.footprint import Footprint
+from parsimony.core.errors import ArtifactError, InputError
+from parsimony.core.footprint import Figure, Footprint
 
 FILE = "ledger.json"
 
@@ -29,8 +29,9 @@ class Entry:
         unit: of both values.
         predicted: before the run; ``None`` with ``reason``.
         measured: after it; ``None`` with ``reason``.
-        error: (predicted - measured) / measured; ``None`` where either is unknown.
-        reason: why a value is unknown.
+        error: (predicted - measured) / measured; ``None`` where either is unknown or the
+            measured value is 0.
+        reason: why there is no error.
     """
 
     subject: str
@@ -52,11 +53,17 @@ def compare(subject: str, predicted: Footprint, measured: Footprint) -> list[Ent
         error = None
         if before.value is not None and after.value:
             error = (before.value - after.value) / after.value
-        reason = "" if error is not None else (before.note if not before.known else after.note)
+        reason = "" if error is not None else _reason(before, after)
         entries.append(
             Entry(subject, field.name, _UNITS[field.name], before.value, after.value, error, reason)
         )
     return entries
+
+
+def _reason(before: Figure, after: Figure) -> str:
+    if before.known and after.known:
+        return "nothing was measured to divide by: the value is 0"
+    return after.note if before.known else before.note
 
 
 def write(folder: Path, entries: list[Entry]) -> None:
@@ -69,18 +76,21 @@ def read(folder: Path) -> list[tuple[str, Entry]]:
 
     Raises:
         InputError: there is none.
+        ArtifactError: a file that is not a ledger.
     """
     files = sorted(folder.rglob(FILE)) if folder.is_dir() else []
     if not files:
         raise InputError(
             "no ledger found below this folder", got=str(folder), hint="Finish a run first"
         )
-    return [
-        (file.parent.relative_to(folder).as_posix() if file.parent != folder else folder.name,
-         Entry(**entry))
-        for file in files
-        for entry in artifacts.read_json(file)
-    ]  # fmt: skip
+    found = []
+    for file in files:
+        run = file.parent.relative_to(folder).as_posix() if file.parent != folder else folder.name
+        try:
+            found += [(run, Entry(**entry)) for entry in artifacts.read_json(file)]
+        except TypeError as error:
+            raise ArtifactError(f"{file} must hold a list of entries ({error})") from error
+    return found
 
 
 def summary(entries: list[Entry]) -> list[dict[str, Any]]:

@@ -118,22 +118,48 @@ def _hash_weights(path: Path) -> str:
 
 
 def tokenizer(model: Pretrained) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, with a padding token (the end-of-text token where it has none)."""
+    """The model's tokenizer, with a padding token (the end-of-text token where it has none).
+
+    Raises:
+        InputError: its files are not there, or it has no token to pad with.
+    """
     from transformers import AutoTokenizer
 
     try:
-        found = AutoTokenizer.from_pretrained(str(model.path), local_files_only=True)
+        found = AutoTokenizer.from_pretrained(
+            str(model.path), local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
-        raise InputError(
-            "a text model needs its tokenizer files beside its config", got=str(model.path)
-        ) from error
+        raise _no_tokenizer(model) from error
+    # Without its files transformers makes one up that knows no word.
+    files = type(found).vocab_files_names.values()
+    if files and not any((model.path / file).is_file() for file in files):
+        raise _no_tokenizer(model)
     if found.pad_token is None:
+        if found.eos_token is None:
+            raise InputError(
+                "a tokenizer needs a padding or an end-of-text token",
+                got=str(model.path),
+                hint="Set pad_token in its tokenizer_config.json",
+            )
         found.pad_token = found.eos_token
     return found
 
 
+def _no_tokenizer(model: Pretrained) -> InputError:
+    return InputError(
+        "a text model needs its tokenizer files beside its config",
+        got=str(model.path),
+        hint="Save them there with tokenizer.save_pretrained",
+    )
+
+
 def config(model: Pretrained, task: str, labels: tuple[str, ...] = ()) -> PretrainedConfig:
-    """The model's config, its head sized for ``task`` (see ``core.data.Task``)."""
+    """The model's config, its head sized for ``task`` (see ``core.data.Task``).
+
+    Raises:
+        InputError: transformers cannot read it, or it asks for code from the model folder.
+    """
     from transformers import AutoConfig
 
     extra: dict[str, Any] = {}
@@ -145,40 +171,112 @@ def config(model: Pretrained, task: str, labels: tuple[str, ...] = ()) -> Pretra
             "label2id": {label: index for index, label in enumerate(labels)},
             "problem_type": "single_label_classification",
         }
-    found = AutoConfig.from_pretrained(str(model.path), local_files_only=True, **extra)
+    try:
+        found: PretrainedConfig = AutoConfig.from_pretrained(
+            str(model.path), local_files_only=True, trust_remote_code=False, **extra
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "config.json must describe an architecture that transformers itself knows; code from "
+            f"a model folder is never run. It says: {_first_line(error)}",
+            got=str(model.path),
+        ) from error
     if getattr(found, "pad_token_id", None) is None:
         found.pad_token_id = tokenizer(model).pad_token_id
     return found
 
 
 def build(settings: PretrainedConfig, task: str) -> PreTrainedModel:
-    """The architecture with fresh weights on the current default device (also ``meta``)."""
-    return _auto_class(task).from_config(settings)  # type: ignore[no-any-return]
+    """The architecture with fresh weights on the current default device (also ``meta``).
+
+    Raises:
+        InputError: transformers has no model of this architecture for the task.
+    """
+    try:
+        return _auto_class(task).from_config(settings)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise InputError(
+            f"transformers has no '{settings.model_type}' model for {task}: {_first_line(error)}",
+            hint="Choose another model or another --task",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(". ")
 
 
 def load(
     model: Pretrained, task: str, labels: tuple[str, ...] = (), seed: int = 0
 ) -> PreTrainedModel:
-    """The pretrained model in float32; a head that the checkpoint lacks is drawn from ``seed``."""
+    """The pretrained model in float32; a head that the checkpoint lacks is drawn from ``seed``.
+
+    Raises:
+        InputError: weights that cannot be read or are not those of the config; for causal-lm, a
+            model whose predictions see the text that follows.
+    """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
+    settings = config(model, task, labels)
     torch.manual_seed(seed)
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()  # it would list the fresh head as a problem
-    transformers.logging.disable_progress_bar()
+    logging: Any = transformers.logging
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # it would list the fresh head as a problem
+    logging.disable_progress_bar()
     try:
-        found = _auto_class(task).from_pretrained(
+        found, report = _auto_class(task).from_pretrained(
             str(model.path),
-            config=config(model, task, labels),
+            config=settings,
             local_files_only=True,
             use_safetensors=True,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
+    except SafetensorError as error:
+        raise InputError(
+            f"the weights must be whole safetensors files ({error})",
+            got=str(model.path),
+            hint="Copy or download them again",
+        ) from error
     finally:
-        transformers.logging.set_verbosity(verbosity)
+        logging.set_verbosity(verbosity)
+    _refuse_random_base(found, report, model)
+    if task == "causal-lm":
+        _refuse_foresight(found, model)
     return found  # type: ignore[no-any-return]
+
+
+def _refuse_random_base(found: PreTrainedModel, report: Any, model: Pretrained) -> None:
+    """Only the head (and a pooler, which is one too) may start from random values."""
+    fresh = {*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])}
+    prefix = f"{found.base_model_prefix}."
+    lost = sorted(key for key in fresh if key.startswith(prefix) and ".pooler." not in key)
+    if lost:
+        raise InputError(
+            f"the weights in {model.path} must be those of its config.json; {len(lost)} tensors "
+            "are missing or have another shape",
+            got=lost[0],
+            hint="Use the config.json that was saved with these weights",
+        )
+
+
+def _refuse_foresight(found: PreTrainedModel, model: Pretrained) -> None:
+    """Where the next token changes the prediction before it, a loss per token means nothing."""
+    import torch
+
+    device = next(found.parameters()).device
+    with torch.no_grad():
+        logits = found(input_ids=torch.tensor([[1, 1], [1, 2]], device=device)).logits
+    before, after = (logits[0] - logits[1]).abs().amax(-1)
+    if before > 1e-3 * after:
+        raise InputError(
+            "causal-lm needs a model that reads from left to right, which "
+            f"'{found.config.model_type}' does not",
+            got=model.name,
+            hint="Choose a decoder such as GPT-2, or another --task",
+        )
 
 
 def _auto_class(task: str) -> Any:

@@ -63,7 +63,11 @@ class Run:
             ArtifactError: not a run; not complete; a file changed.
         """
         if not (folder / "config.json").is_file():
-            raise ArtifactError("a run folder needs a config.json", got=str(folder))
+            raise ArtifactError(
+                "a run folder needs a config.json",
+                got=str(folder),
+                hint="Check the path, or start a new run in another folder",
+            )
         if complete:
             if not artifacts.is_sealed(folder):
                 raise ArtifactError(

@@ -57,9 +57,7 @@ class EncodedRows(Dataset[dict[str, Any]]):
         window: longest input in tokens, special tokens included.
     """
 
-    def __init__(
-        self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, window: int
-    ) -> None:
+    def __init__(self, rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, window: int) -> None:
         texts = rows["text"].tolist()
         pairs = rows["text_pair"].tolist() if "text_pair" in rows else None
         encoded = tokenizer(texts, pairs, truncation=True, max_length=window)
@@ -91,7 +89,9 @@ class Collator:
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         plain = [{k: v for k, v in row.items() if k != "labels"} for row in rows]
-        batch: dict[str, torch.Tensor] = dict(self._tokenizer.pad(plain, return_tensors="pt"))
+        # On the right, whatever the tokenizer says: positions are counted from the left.
+        padded = self._tokenizer.pad(plain, padding_side="right", return_tensors="pt")
+        batch: dict[str, torch.Tensor] = dict(padded)
         if self._task == "causal-lm":
             batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
         elif "labels" in rows[0]:
@@ -108,15 +108,16 @@ def outputs(
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            for start in range(0, len(rows), batch):
-                chunk = [rows[i] for i in range(start, min(start + batch, len(rows)))]
-                inputs = {key: value.to(device) for key, value in collate(chunk).items()}
-                labels = inputs.pop("labels", None)
+        for start in range(0, len(rows), batch):
+            chunk = [rows[i] for i in range(start, min(start + batch, len(rows)))]
+            inputs = {key: value.to(device) for key, value in collate(chunk).items()}
+            labels = inputs.pop("labels", None)
+            # Around the call alone: what encloses a yield would reach into the caller's code.
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 logits = model(**inputs).logits.float()
-                if labels is not None:
-                    inputs["labels"] = labels
-                yield logits, inputs
+            if labels is not None:
+                inputs["labels"] = labels
+            yield logits, inputs
     finally:
         model.train(training)
 

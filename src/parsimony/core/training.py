@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ class TrainSettings:
 
     Attributes:
         learning_rate: peak of the schedule (linear warm-up, then linear to zero).
+        head_learning_rate: of a freshly drawn task head; ``None`` for the same rate.
         steps: optimizer steps of the whole schedule.
         batch_size: rows per step.
         warmup: share of ``steps`` spent warming up, in [0, 1).
@@ -47,8 +48,9 @@ class TrainSettings:
 
     learning_rate: float
     steps: int
+    head_learning_rate: float | None = None
     batch_size: int = 16
-    warmup: float = 0.1
+    warmup: float = 0.06
     weight_decay: float = 0.0
     seed: int = 0
     threads: int = 1
@@ -64,14 +66,22 @@ class DivergedError(ParsimonyError):
 
 
 def optimizer_for(
-    parameters: list[nn.Parameter], settings: TrainSettings
+    parameters: list[nn.Parameter],
+    settings: TrainSettings,
+    head: Sequence[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
-    """AdamW; vectors (biases, norms, scales) never decay."""
-    matrices = [p for p in parameters if p.ndim > 1]
-    vectors = [p for p in parameters if p.ndim <= 1]
+    """AdamW; vectors (biases, norms, scales) never decay, ``head`` has its own learning rate."""
+    fresh = {id(p) for p in head}
     groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters if (p.ndim > 1) == matrix and (id(p) in fresh) == new],
+            "weight_decay": settings.weight_decay if matrix else 0.0,
+            "lr": settings.head_learning_rate or settings.learning_rate
+            if new
+            else settings.learning_rate,
+        }
+        for new in (False, True)
+        for matrix in (True, False)
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
 
@@ -95,6 +105,7 @@ def train(
     settings: TrainSettings,
     folder: Path,
     *,
+    head: Sequence[str] = (),
     stop_after: int | None = None,
     evaluate: Callable[[nn.Module, int], float] | None = None,
     evaluate_at: frozenset[int] = frozenset(),
@@ -108,13 +119,14 @@ def train(
         collate: makes batches.
         settings: see ``TrainSettings``.
         folder: gets ``checkpoints/`` and ``events.jsonl``.
+        head: names of the modules that get the head's learning rate.
         stop_after: stop at this step of the schedule; a later call may go on from there.
         evaluate: called with model and step at the steps in ``evaluate_at``; its value is logged
             as ``validation``.
         on_step: called after every step, for progress.
 
     Raises:
-        DivergedError: a loss that is not finite, with its step.
+        DivergedError: a loss or validation score that is not finite, with its step.
         ParsimonyError: a trainable tensor that gets no gradient within two steps.
     """
     stop = settings.steps if stop_after is None else min(stop_after, settings.steps)
@@ -129,7 +141,8 @@ def train(
     events = Events(folder / "events.jsonl", keep_until=done)
     trained = [p for p in model.parameters() if p.requires_grad]
     state_bytes = 3 * sum(p.numel() * p.element_size() for p in trained)
-    optimizer = optimizer_for(trained, settings)
+    fresh = [p for name, p in model.named_parameters() if set(name.split(".")) & set(head)]
+    optimizer = optimizer_for(trained, settings, fresh)
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
@@ -228,12 +241,19 @@ def read_events(file: Path) -> list[dict[str, Any]]:
 class GradientCheck(TrainerCallback):
     """Every trainable tensor must get a non-zero gradient within two steps.
 
+    Args:
+        model: what trains.
+        first: steps done before this process.
+
     Two, because a product of factors of which one starts at zero (LoRA's B) gives the other its
     first gradient in the second step. It catches adapters that are wired to nothing.
     """
 
     def __init__(self, model: nn.Module, first: int = 0) -> None:
-        self._waiting = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        # A run resumed after its second step has passed already; a loss that has vanished since
+        # must not fail it.
+        trained = {} if first >= 2 else dict(model.named_parameters())
+        self._waiting = {name: p for name, p in trained.items() if p.requires_grad}
         self._first = first
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -276,12 +296,14 @@ class _Watch(TrainerCallback):
                                 got=logs["loss"], hint="Lower the learning rate")  # fmt: skip
         self._events.add(step=state.global_step, loss=logs["loss"])
 
-    def on_step_end(
-        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
-    ) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         step = state.global_step
         if self._evaluate is not None and step in self._evaluate_at:
-            self._events.add(step=step, validation=self._evaluate(model, step))
+            value = self._evaluate(model, step)
+            if not math.isfinite(value):
+                raise DivergedError(f"the validation score must stay finite, step {step}",
+                                    got=value, hint="Lower the learning rate")  # fmt: skip
+            self._events.add(step=step, validation=value)
         if step >= self._stop:
             control.should_save = True
             control.should_training_stop = True

@@ -14,6 +14,7 @@ from parsimony.core.errors import InputError
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
+_BLOCK = 500  # resamples drawn at once; bounds memory on many rows
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,11 @@ def bootstrap(
     seeds, rows = scores.shape
     random = np.random.default_rng(seed)
     by_seed = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
-    by_row = random.multinomial(rows, np.full(rows, 1 / rows), size=resamples) / rows
-    means = np.einsum("bs,bs->b", by_seed, by_row @ scores.T)
+    means = np.empty(resamples)
+    for start in range(0, resamples, _BLOCK):
+        block = slice(start, min(start + _BLOCK, resamples))
+        by_row = random.multinomial(rows, np.full(rows, 1 / rows), size=len(means[block])) / rows
+        means[block] = np.einsum("bs,bs->b", by_seed[block], by_row @ scores.T)
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(scores.mean()), float(low), float(high))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import Literal
 
 from parsimony.core.errors import InputError
@@ -44,6 +45,9 @@ def parse(text: str, dimension: Dimension) -> float:
             f"a quantity in {dimension} needs a number and a unit", got=text, hint=f"Units: {known}"
         )
     value = float(match.group(1)) * units[unit]
+    if unit == "%" and math.isfinite(value):
+        # In decimal, so that 7% is 0.07 and every share can be written and read back.
+        value = float(Decimal(match.group(1)).scaleb(-2))
     if not (value > 0 and math.isfinite(value)):
         raise InputError("a budget must be a positive finite number", got=text)
     return value

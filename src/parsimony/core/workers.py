@@ -12,6 +12,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
 import warnings
@@ -92,16 +93,13 @@ class Local:
                     index, process = running[connection]
                     try:
                         message = json.loads(connection.recv_bytes())
-                    except (EOFError, ConnectionError):
+                    except (EOFError, OSError):  # OSError: killed in the middle of a message
                         del running[connection]
+                        connection.close()
                         process.join()
                         if index not in answers:
                             if attempts[index] >= _ATTEMPTS:
-                                raise ParsimonyError(
-                                    f"a worker died {_ATTEMPTS} times on the same job",
-                                    got=f"exit code {process.exitcode}",
-                                    hint="Out of memory? Try fewer --workers or a memory= budget",
-                                ) from None
+                                raise _died(f"exit code {process.exitcode}") from None
                             waiting.append(index)
                         continue
                     if "progress" in message:
@@ -132,6 +130,11 @@ class Ray:
 
     def map(self, work: str, jobs: list[Job], progress: Progress) -> list[Job]:
         ray = self._ray
+        deaths = (
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.OutOfMemoryError,
+            ray.exceptions.NodeDiedError,
+        )
         started = not ray.is_initialized()
         if started:
             local = {} if self._address else {"num_cpus": self._workers}
@@ -149,7 +152,10 @@ class Ray:
             while pending:
                 (ready,), _ = ray.wait(list(pending), num_returns=1)
                 index = pending.pop(ready)
-                answers[index] = json.loads(ray.get(ready))
+                try:
+                    answers[index] = json.loads(ray.get(ready))
+                except deaths as error:
+                    raise _died(type(error).__name__) from None
                 progress(jobs[index].get("units", 1))
         finally:
             if started:
@@ -160,6 +166,7 @@ class Ray:
 def _child(connection: Connection, work: str, job: str) -> None:
     """Body of a local worker process."""
     _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
 
     def progress(units: float) -> None:
         connection.send_bytes(json.dumps({"progress": units}).encode())
@@ -178,7 +185,9 @@ def _answer(work: str, job: str, progress: Progress = lambda units: None) -> str
         result = getattr(importlib.import_module(module), function)(json.loads(job), progress)
         return json.dumps({"result": result}, allow_nan=False)
     except ParsimonyError as error:
-        return json.dumps({"error": type(error).__name__, "text": str(error)})
+        # A class from elsewhere arrives as the nearest class of the tree: same exit code.
+        kinds = [c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__]
+        return json.dumps({"error": kinds[0], "text": str(error)})
     except Exception:
         return json.dumps({"error": "bug", "text": traceback.format_exc()})
 
@@ -189,8 +198,16 @@ def _results(answers: dict[int, Job], count: int) -> list[Job]:
         if answer.get("error") == "bug":
             raise RuntimeError(f"a worker failed:\n{answer['text']}")
         if "error" in answer:
-            raise getattr(errors, answer["error"], ParsimonyError).from_text(answer["text"])
+            raise getattr(errors, answer["error"]).from_text(answer["text"])
     return [answers[index]["result"] for index in range(count)]
+
+
+def _died(how: str) -> ParsimonyError:
+    return ParsimonyError(
+        f"a worker died {_ATTEMPTS} times on the same job",
+        got=how,
+        hint="Out of memory? Try fewer --workers or a memory= budget",
+    )
 
 
 def _die_with_parent() -> None:

@@ -1,7 +1,7 @@
-"""Bias tuning: a trained offset on every linear layer's output (BitFit; Ben Zaken 2106.10199).
+"""Bias tuning: train the biases of the linear layers (BitFit; Ben Zaken et al. 2021, 2106.10199).
 
-Carried by peft's BEFT, which adds the offset beside the layer, so layers without a bias of their
-own get one too and the base stays untouched.
+Carried by peft's BEFT, which adds an offset beside the layer, so the base stays untouched. Layers
+without a bias are left alone: an offset of theirs could not be folded into the base.
 """
 
 import peft
@@ -10,14 +10,18 @@ from parsimony.adapt.method import Facts, Method
 
 
 class Bias(Method):
-    """W x + b + delta for every linear layer outside the head; no size knob."""
+    """W x + b + delta for every linear layer with a bias outside the head; no size knob."""
 
     name = "bias"
     source = "arXiv 2106.10199"
     learning_rates = (1e-3, 1e-2)
 
     def refusal(self, facts: Facts) -> str | None:
-        return None if facts.linear else "the model has no linear layer outside its head"
+        if not facts.biased:
+            return "the model has no linear layer with a bias outside its head"
+        if set(facts.biased) & set(facts.conv1d):
+            return "peft's bias tuning cannot adapt Conv1D layers such as this model's"
+        return None
 
     def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
-        return peft.BeftConfig(task_type=facts.task_type, target_modules=list(facts.linear))
+        return peft.BeftConfig(task_type=facts.task_type, target_modules=list(facts.biased))

@@ -18,5 +18,5 @@ class Dora(LowRank):
             lora_alpha=2 * size,
             lora_dropout=dropout,
             use_dora=True,
-            target_modules=self.targets(facts),
+            target_modules=facts.targets(),
         )

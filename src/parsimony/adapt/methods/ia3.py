@@ -13,11 +13,16 @@ class Ia3(Method):
     source = "arXiv 2205.05638"
     learning_rates = (3e-3, 3e-2)  # the paper trains at 3e-3
 
+    def refusal(self, facts: Facts) -> str | None:
+        if facts.targeted(facts.targets("IA3")):
+            return None
+        return "the model has no linear layer outside its head"
+
     def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
         feedforward = peft_border.feedforward_targets(facts.config)
         return peft.IA3Config(
             task_type=facts.task_type,
-            target_modules=peft_border.default_targets(facts.config, "IA3"),
+            target_modules=facts.targets("IA3"),
             # An unknown architecture gets every linear layer scaled on its output.
             feedforward_modules=[] if feedforward is None else feedforward,
         )

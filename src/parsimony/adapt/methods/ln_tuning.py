@@ -1,8 +1,13 @@
-"""LayerNorm tuning: train the normalisation layers alone (Zhao et al. 2023, 2312.11420)."""
+"""LayerNorm tuning: train the normalisation layers alone (Zhao et al. 2023, 2312.11420).
+
+Carried by a LoRA adapter without targets that saves the norms whole: peft's own LN tuning leaves
+the trained task head wrapped when it is merged.
+"""
 
 import peft
 
 from parsimony.adapt.method import Facts, Method
+from parsimony.core import peft_border
 
 
 class LnTuning(Method):
@@ -16,4 +21,9 @@ class LnTuning(Method):
         return None if facts.norms else "the model has no trainable normalisation layer"
 
     def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
-        return peft.LNTuningConfig(task_type=facts.task_type, target_modules=list(facts.norms))
+        return peft.LoraConfig(
+            task_type=facts.task_type,
+            target_modules=peft_border.NO_TARGET,
+            r=1,
+            modules_to_save=list(facts.norms),
+        )

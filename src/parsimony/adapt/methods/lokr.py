@@ -10,12 +10,14 @@ class Lokr(LowRank):
 
     name = "lokr"
     source = "arXiv 2309.14859"
+    conv1d = False
 
     def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
         return peft.LoKrConfig(
             task_type=facts.task_type,
             r=size,
             alpha=2 * size,
-            module_dropout=dropout,
-            target_modules=self.targets(facts),
+            # Dropping whole modules would leave some without a gradient for many steps.
+            rank_dropout=dropout,
+            target_modules=facts.targets(),
         )

@@ -17,5 +17,5 @@ class Lora(LowRank):
             r=size,
             lora_alpha=2 * size,
             lora_dropout=dropout,
-            target_modules=self.targets(facts),
+            target_modules=facts.targets(),
         )

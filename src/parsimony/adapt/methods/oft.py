@@ -13,9 +13,12 @@ class Oft(LowRank):
     name = "oft"
     source = "arXiv 2306.07280"
     size_name = "block"
+    learning_rates = (1e-3, 1e-2)
+    conv1d = False
+    has_dropout = False  # peft 0.21 builds the layer for it and never calls it
 
     def sizes(self, facts: Facts) -> list[int]:
-        inputs = [shape[0] for shape in facts.targeted(self.targets(facts)).values()]
+        inputs = [shape[0] for shape in facts.targeted(facts.targets()).values()]
         common = math.gcd(*inputs)
         return [block for block in (2, 4, 8, 16, 32, 64, 128) if inputs and common % block == 0]
 
@@ -24,6 +27,5 @@ class Oft(LowRank):
             task_type=facts.task_type,
             r=0,
             oft_block_size=size,
-            module_dropout=dropout,
-            target_modules=self.targets(facts),
+            target_modules=facts.targets(),
         )

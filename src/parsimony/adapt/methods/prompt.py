@@ -1,6 +1,8 @@
 """Prompt tuning: trained vectors in front of the text (Lester et al. 2021, 2104.08691)."""
 
 import peft
+import torch
+from torch import nn
 
 from parsimony.adapt.method import Facts, Method
 
@@ -14,6 +16,16 @@ class Prompt(Method):
     source = "arXiv 2104.08691"
     size_name = "tokens"
     learning_rates = (3e-3, 1e-1)
+    mergeable = False
+    changes_at_start = True
+
+    def refusal(self, facts: Facts) -> str | None:
+        if facts.config.is_encoder_decoder:
+            return "peft has no prompts for encoder-decoder models"
+        # Vectors hide the padding from the model, which then reads its answer on top of it.
+        if "score" in facts.head:
+            return "the model reads its label at the last token, which prompts hide from it"
+        return None
 
     def sizes(self, facts: Facts) -> list[int]:
         # They take their places from the window; leave it at least half.
@@ -21,4 +33,21 @@ class Prompt(Method):
         return [tokens for tokens in TOKENS if tokens <= positions // 2]
 
     def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
-        return peft.PromptTuningConfig(task_type=facts.task_type, num_virtual_tokens=size)
+        return peft.PromptTuningConfig(
+            task_type=facts.task_type,
+            num_virtual_tokens=size,
+            # Given, because peft looks for them under fewer names than there are.
+            token_dim=facts.embedding,
+            num_layers=facts.config.num_hidden_layers,
+            num_attention_heads=facts.config.num_attention_heads,
+        )
+
+    def apply(
+        self, model: nn.Module, facts: Facts, size: int, dropout: float = 0.0, seed: int = 0
+    ) -> nn.Module:
+        wrapped = super().apply(model, facts, size, dropout, seed)
+        # peft keeps the numbers of the virtual tokens in a plain dictionary, where nothing gives
+        # them values again when the model is traced without storage.
+        for name, tokens in wrapped.prompt_tokens.items():
+            wrapped.prompt_tokens[name] = torch.arange(len(tokens), device="cpu")
+        return wrapped

@@ -18,5 +18,5 @@ class RsLora(LowRank):
             lora_alpha=4,
             lora_dropout=dropout,
             use_rslora=True,
-            target_modules=self.targets(facts),
+            target_modules=facts.targets(),
         )

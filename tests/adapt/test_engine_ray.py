@@ -1,0 +1,50 @@
+"""Ray tasks give the same answer as local processes, also when a worker is killed."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+import runs
+from conftest import Finished
+
+pytestmark = pytest.mark.xdist_group("adapt-runs")
+
+pytest.importorskip("ray", reason="the extra [ray] is not installed")
+
+
+@pytest.mark.slow
+def test_two_ray_workers_one_of_them_killed(finished: Finished, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = runs.command(
+        finished.model, finished.table, out, "--engine", "ray", "--workers", "2"
+    )
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=runs.environment(),
+    )  # fmt: skip
+    killed = False
+    while process.poll() is None and not killed:
+        if any(out.glob("trials/*/checkpoints/checkpoint-*/manifest.json")):
+            killed = _kill_a_busy_worker(process.pid)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert killed
+    # config.json names the engine.
+    assert runs.decided(out, but="config.json") == runs.decided(finished.folder, but="config.json")
+
+
+def _kill_a_busy_worker(driver: int) -> bool:
+    for child in psutil.Process(driver).children(recursive=True):
+        try:
+            if child.name().startswith("ray::_answer") or "ray::_answer" in " ".join(
+                child.cmdline()
+            ):
+                child.kill()
+                return True
+        except psutil.NoSuchProcess:
+            continue
+    return False
+
