@@ -3,62 +3,43 @@
 from __future__ import annotations
 
 import copy
-import shutil
 
 import pytest
 
 from parsimony.report import write
+from parsimony.testing import browser as chromium
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+    pytest.mark.skipif(chromium.CHROMIUM is None, reason="no Chromium is installed"),
 ]
-SWITCHES = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield browser
-        browser.close()
+    with chromium.launched() as running:
+        yield running
 
 
 @pytest.fixture
 def visit(browser, make_run):
     """Open the report; fail on any console message, page error or request but the page itself."""
-    noise: list[str] = []
-    requests: list[str] = []
-    contexts = []
+    noise = chromium.Noise()
+    pages = []
 
     def open_page(result=None, width: int = 1280, scheme: str = "light"):
-        page_file = write(make_run(result, name=f"run{len(contexts)}"))
-        context = browser.new_context(
-            viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: noise.append(message.text))
-        page.on("pageerror", lambda error: noise.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(page_file.as_uri())
-        return page
+        page_file = write(make_run(result, name=f"run{len(pages)}"))
+        pages.append(chromium.visit(browser, page_file, noise, width, scheme))
+        return pages[-1]
 
     yield open_page
-    for context in contexts:
-        context.close()
-    assert noise == []
-    assert len(contexts) >= 1
-    outside = [url for url in requests if not url.startswith(("file://", "data:,"))]
-    assert outside == []
-    assert sum(url.startswith("file://") for url in requests) == len(contexts)
+    for page in pages:
+        page.context.close()
+    assert len(pages) >= 1
+    assert noise.messages == []
+    assert noise.outside == []
+    assert sum(url.startswith("file://") for url in noise.requests) == len(pages)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

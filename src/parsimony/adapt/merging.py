@@ -27,7 +27,8 @@ def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
         out: a new folder.
 
     Returns:
-        ``rows`` compared, ``largest_change`` of a logit, ``changed_predictions`` (count).
+        ``rows`` compared, ``largest_change`` of an output, ``changed_predictions`` (count;
+        ``None`` for regression, where the outputs are the predictions).
 
     Raises:
         InputError: the method cannot merge, or ``out`` exists.
@@ -56,7 +57,9 @@ def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
     measured = {
         "rows": len(table),
         "largest_change": max(float(np.abs(b - a).max()) for b, a in zip(before, after, strict=True)),
-        "changed_predictions": int(
+        "changed_predictions": None
+        if loaded.origin["task"] == "regression"
+        else int(
             sum((b.argmax(-1) != a.argmax(-1)).sum() for b, a in zip(before, after, strict=True))
         ),
     }

@@ -279,7 +279,8 @@ def _load_snippet(plan: Plan, artifact: str) -> str:
     extra = ""
     if setup.task != "causal-lm":
         auto = "AutoModelForSequenceClassification"
-        extra = f", num_labels={len(setup.labels) or 1}"
+        # A head of another size in the checkpoint is replaced, as it was in training.
+        extra = f", num_labels={len(setup.labels) or 1}, ignore_mismatched_sizes=True"
     if artifact == "model":
         return (
             f"# Run this in the run folder.\nfrom transformers import {auto}\n\n"
@@ -288,7 +289,7 @@ def _load_snippet(plan: Plan, artifact: str) -> str:
     return (
         f"# Run this in the run folder.\nfrom peft import PeftModel\n"
         f"from transformers import {auto}, AutoTokenizer\n\n"
-        f'base_path = "{setup.model.path}"\n'
+        f"base_path = {str(setup.model.path)!r}\n"
         f"base = {auto}.from_pretrained(base_path{extra})\n"
         f'model = PeftModel.from_pretrained(base, "adapter")\n'
         f"tokenizer = AutoTokenizer.from_pretrained(base_path)\n"

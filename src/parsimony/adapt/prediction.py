@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from parsimony.adapt.loading import Loaded
-from parsimony.core.data import truncation
 from parsimony.core.errors import DataError, InputError, nearest
 from parsimony.core.scoring import EncodedRows, outputs
 
@@ -55,12 +57,13 @@ def predict(loaded: Loaded, rows: pd.DataFrame, name: str, batch: int = 32) -> t
         probability, index = logits.softmax(-1).max(-1)
         result["prediction"] = [origin["labels"][i] for i in index.tolist()]
         result["probability"] = probability.tolist()
-    cut = truncation(texts["text"].tolist(), loaded.tokenizer, origin["window"])
+    whole = loaded.tokenizer(*(texts[column].tolist() for column in texts), verbose=False)
+    cut = sum(len(ids) > origin["window"] for ids in whole["input_ids"])
     notice = (
-        f"{cut.count} texts ({cut.share:.1%}) are longer than the window of {origin['window']} "
+        f"{cut} texts ({cut / len(texts):.1%}) are longer than the window of {origin['window']} "
         "tokens and were cut"
     )
-    return result, notice if cut.count else ""
+    return result, notice if cut else ""
 
 
 def _texts(rows: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
@@ -84,6 +87,36 @@ def _texts(rows: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
                     file=name, row=int(str(row)), column=old, got=value,
                 )  # fmt: skip
     return found
+
+
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON objects; what JSON has no word for becomes text, and NaN ``None``."""
+    return [
+        {str(key): _plain(value) for key, value in row.items()} for row in rows.to_dict("records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
+def encode(rows: pd.DataFrame, suffix: str) -> bytes:
+    """The rows as a file of the format that ``suffix`` tells; JSONL for ``".json"``."""
+    if suffix == ".parquet":
+        stream = io.BytesIO()
+        rows.to_parquet(stream, index=False)
+        return stream.getvalue()
+    if suffix in (".jsonl", ".ndjson", ".json"):
+        lines = (json.dumps(record, ensure_ascii=False) for record in records(rows))
+        return "".join(f"{line}\n" for line in lines).encode()
+    text: str = rows.to_csv(index=False, sep="\t" if suffix == ".tsv" else ",")
+    return text.encode()
 
 
 def source_of(argument: str) -> str | Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from parsimony.adapt.method import method
 from parsimony.adapt.setup import Candidate, Plan, Setup
 from parsimony.adapt.solve import Calibration, Option, predict
 from parsimony.core import units
+from parsimony.core.budget import Budget
 from parsimony.core.errors import BudgetError
 from parsimony.core.workers import Engine
 
@@ -66,7 +67,8 @@ def choose_scale(
     options: dict[str, Option],
     calibration: Calibration,
     rows: dict[str, int],
-    seconds: float | None,
+    budget: Budget,
+    spent: float,
     workers: int,
     fixed: dict[str, Any],
 ) -> tuple[Scale, float]:
@@ -77,13 +79,15 @@ def choose_scale(
         options: what fits, by method.
         calibration: speed of this machine.
         rows: number of rows per split.
-        seconds: what is left of the time budget; ``None`` for no limit.
+        budget: its ``time`` limits the whole run.
+        spent: seconds that planning has taken of it.
         workers: trials side by side.
         fixed: fields of ``Scale`` the user gave.
 
     Raises:
         BudgetError: even the least evidence takes longer.
     """
+    seconds = None if budget.time is None else max(0.0, budget.time - spent)
     scales = [_DEFAULT] if seconds is None else _SCALES
     cheapest = math.inf
     for scale in scales:
@@ -93,10 +97,12 @@ def choose_scale(
             return scale, wall
         cheapest = min(cheapest, wall)
     assert seconds is not None
+    # A minute more than predicted: planning does not always take equally long.
+    minutes = math.ceil((spent + cheapest / _SAFETY) / 60) + 1
     raise BudgetError(
-        f"three seeds of two finalists need about {units.format_seconds(cheapest)} here, "
+        f"even the shortest search needs about {units.format_seconds(cheapest)} here, "
         f"more than the {units.format_seconds(seconds)} that are left for training",
-        nearest=f"time={math.ceil(cheapest / _SAFETY / 60) + 1}min",
+        nearest=str(replace(budget, time=60.0 * minutes)),
     )
 
 
@@ -167,12 +173,14 @@ def draw(
             "method": CategoricalDistribution(list(options)),
             "size_step": IntDistribution(0, len(sizes) - 1),
             "learning_rate": FloatDistribution(low, high, log=True),
-            "dropout": CategoricalDistribution(list(_DROPOUTS)),
         }
+        if way.has_dropout:
+            space["dropout"] = CategoricalDistribution(list(_DROPOUTS))
         for number in range(scale.configurations):
             fixed: dict[str, Any] = {"method": name}
             if number == 0:
                 fixed |= {"size_step": 0, "learning_rate": math.sqrt(low * high), "dropout": 0.0}
+                fixed = {name: value for name, value in fixed.items() if name in space}
             study.enqueue_trial(fixed)
             drawn = study.ask(space).params
             candidates.append(
@@ -181,7 +189,7 @@ def draw(
                     method=name,
                     size=sizes[drawn["size_step"]],
                     learning_rate=float(f"{drawn['learning_rate']:.3g}"),
-                    dropout=drawn["dropout"],
+                    dropout=drawn.get("dropout", 0.0),
                 )
             )
     return Plan(

@@ -7,10 +7,11 @@ memory and this machine's speed, comes from a few real steps of one method (``Ca
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import peft
@@ -19,7 +20,7 @@ from parsimony.adapt.method import Facts, Method, method, methods
 from parsimony.adapt.setup import Setup, label
 from parsimony.core import artifacts, cost, pretrained, training, units
 from parsimony.core.budget import Budget
-from parsimony.core.errors import BudgetError
+from parsimony.core.errors import BudgetError, InputError
 from parsimony.core.footprint import Figure, Footprint
 from parsimony.core.run import machine, versions
 from parsimony.core.workers import Engine
@@ -90,10 +91,11 @@ def step_cost(setup: Setup, name: str, size: int) -> tuple[cost.StepCost, int]:
     if isinstance(model, peft.PeftModel) and model.active_peft_config.is_prompt_learning:
         return traced, traced.trainable_bytes  # what trains is what is saved
     if isinstance(model, peft.PeftModel):
-        kept = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+        kept = list(peft.get_peft_model_state_dict(model, save_embedding_layers=False).values())
     else:
-        kept = model.state_dict()
-    return traced, sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
+        # A tied weight has two names and is stored once.
+        kept = list({id(t): t for t in model.state_dict(keep_vars=True).values()}.values())
+    return traced, sum(tensor.numel() * tensor.element_size() for tensor in kept)
 
 
 def option(setup: Setup, name: str, size: int, smaller: tuple[int, ...] = ()) -> Option:
@@ -125,11 +127,11 @@ def solve(
 
     Raises:
         BudgetError: nothing fits; carries the nearest budget that some method meets.
+        InputError: every method refuses the model, whatever the budget.
     """
     options: dict[str, Option] = {}
     dropped: list[Dropped] = []
-    needed_share: list[float] = []
-    needed_memory: list[float] = []
+    needed: list[tuple[float, float]] = []  # of each method's smallest size: share and peak
     total = base_parameters(setup)
     for name in names:
         reason = _refusal(method(name), setup.facts)
@@ -137,11 +139,16 @@ def solve(
             dropped.append(Dropped(name, reason))
             continue
         counts = _counts(setup, name)
-        share = min(counts.values()) / total
+        smallest = min(counts, key=lambda size: counts[size])
+        share = counts[smallest] / total
         limit = 1.0 if budget.trainable is None else budget.trainable
         fitting = [size for size, number in counts.items() if number / total <= limit]
         if not fitting:
-            needed_share.append(share)
+            if not options:
+                peak = 0.0
+                if budget.memory is not None:
+                    peak = step_cost(setup, name, smallest)[0].peak_bytes + overhead()
+                needed.append((share, peak))
             dropped.append(
                 Dropped(name, f"needs at least {units.format_share(share)} of the parameters, "
                               f"more than trainable={units.format_share(limit)}")
@@ -155,16 +162,22 @@ def solve(
                 options[name] = found
                 break
         else:
-            needed_memory.append(peak)
+            needed.append((share, peak))
             assert budget.memory is not None
             dropped.append(
                 Dropped(name, f"predicted peak {units.format_bytes(peak)} is more than "
                               f"memory={units.format_bytes(budget.memory)}")
             )  # fmt: skip
+    if not options and not needed:
+        raise InputError(
+            "none of the methods can adapt this model",
+            got={d.method: d.reason for d in dropped},
+            hint="Choose other --methods",
+        )
     if not options:
         raise BudgetError(
             "no method fits the budget",
-            nearest=_nearest(budget, needed_share, needed_memory),
+            nearest=_nearest(budget, needed),
             got=str(budget),
         )
     return options, dropped
@@ -201,17 +214,27 @@ def head_parameters(setup: Setup) -> int:
     )
 
 
-def _nearest(budget: Budget, shares: list[float], peaks: list[float]) -> str:
-    """The smallest change of the limits that were hit, written as a budget."""
-    parts = []
-    if shares:
-        # Rounded up in the last digit shown, so that the printed budget really fits.
-        parts.append(f"trainable={min(shares) * 100 * 1.001:.4g}%")
-    if peaks:
-        parts.append(f"memory={min(peaks) / 2**20 * 1.01:.0f}MiB")
-    kept = [part for part in str(budget).split(", ") if part.partition("=")[0] not in
-            {p.partition("=")[0] for p in parts}]  # fmt: skip
-    return ", ".join([*parts, *(part for part in kept if part)])
+def _nearest(budget: Budget, needed: list[tuple[float, float]]) -> str:
+    """The budget with the smallest change of its limits that one method meets, as text.
+
+    Args:
+        budget: the one that nothing fits.
+        needed: (share of the parameters, peak bytes) of the smallest size of each method.
+    """
+    share_limit, memory_limit = budget.trainable or 1.0, budget.memory or math.inf
+    share, peak = min(needed, key=lambda n: max(n[0] / share_limit, n[1] / memory_limit))
+    # Rounded up in the last digit shown, so that the printed budget really fits.
+    if budget.trainable is not None and share > budget.trainable:
+        budget = replace(budget, trainable=min(1.0, _rounded_up(100 * share) / 100))
+    if budget.memory is not None and peak > budget.memory:
+        budget = replace(budget, memory=_rounded_up(1.01 * peak))
+    return str(budget)
+
+
+def _rounded_up(value: float) -> float:
+    """To three significant digits."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return float(f"{math.ceil(value / unit) * unit:.3g}")
 
 
 def calibrate(setup: Setup, engine: Engine, workers: int) -> Calibration:

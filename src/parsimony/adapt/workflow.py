@@ -7,6 +7,7 @@ plan (``data/``, ``plan.json``), search (``trials/``), choice (``result.json``,
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -20,7 +21,7 @@ from parsimony.adapt.setup import Plan, Setup, keep_splits
 from parsimony.core import data, pretrained, training, units, workers
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
-from parsimony.core.errors import BudgetError, InputError
+from parsimony.core.errors import InputError
 from parsimony.core.run import Run
 from parsimony.core.scoring import METRICS
 
@@ -81,7 +82,13 @@ def adapt(request: Request, folder: Path, console: Console) -> dict[str, Any]:
     """
     _check(request)
     began = time.perf_counter()
-    run = Run.create(folder, _provenance(request), request.seed)
+    try:
+        run = Run.create(folder, _provenance(request), request.seed)
+    except OSError as error:
+        raise InputError(
+            f"the run folder must be writable ({error.strerror})", got=str(folder),
+            hint="Choose another --out",
+        ) from error  # fmt: skip
     with run.locked():
         try:
             _plan(request, run, console, began)
@@ -145,8 +152,10 @@ def _check(request: Request) -> None:
         method(name)
     for option in ("configurations", "finalists", "batch", "epochs", "window", "limit", "workers"):
         value = getattr(request, option)
-        if value is not None and value <= 0:
-            raise InputError(f"--{option} must be positive", got=value)
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"--{option} must be a positive number", got=value)
+    if not 0 <= request.seed < 2**31:
+        raise InputError("--seed must be a whole number from 0 to 2147483647", got=request.seed)
     for key in ("size", "latency", "energy"):
         if getattr(request.budget, key) is not None:
             raise InputError(
@@ -202,6 +211,8 @@ def _plan(
             hint="Use it from Python: parsimony.core.data.load",
         )  # fmt: skip
     keep_splits(found, run.folder / "data")
+    if found.task == "causal-lm":
+        pretrained.load(model, found.task)  # refuses a model whose predictions see what follows
     window, source, cut = _window(request, model, found)
     setup = Setup(
         model=model,
@@ -236,20 +247,15 @@ def _plan(
         setup, request.budget, request.methods or list(methods()), lambda: calibrated().overhead
     )
     rows = {name: len(table) for name, table in found.splits.items()}
-    left = request.budget.time
-    if left is not None:
-        calibrated()
-        left -= time.perf_counter() - began
-        if left <= 0:
-            raise BudgetError("planning alone took the time budget", nearest="time=10min",
-                              got=str(request.budget))  # fmt: skip
     fixed = {
         name: getattr(request, name)
         for name in ("epochs", "configurations", "finalists", "seeds")
         if getattr(request, name) is not None
     }
+    speed = calibrated()
+    spent = time.perf_counter() - began
     scale, seconds = search.choose_scale(
-        setup, options, calibrated(), rows, left, side_by_side, fixed
+        setup, options, speed, rows, request.budget, spent, side_by_side, fixed
     )
     steps = search.total_steps(rows["train"], setup.batch, scale.epochs)
     scored = search.rows_scored(rows)
@@ -258,7 +264,7 @@ def _plan(
     traced = {(o.method, o.size): o for o in options.values()}
     traced |= {key: solve.option(setup, *key) for key in sorted(drawn - traced.keys())}
     footprints = {
-        option.label: solve.predict(option, calibrated(), steps, scored).as_dict()
+        option.label: solve.predict(option, speed, steps, scored).as_dict()
         for option in traced.values()
     }
     record = {
@@ -307,8 +313,11 @@ def _window(
         columns.append(table["text_pair"].tolist())
     lengths = sorted(map(len, tokenizer(*columns, verbose=False)["input_ids"]))
     if request.window is not None:
-        if request.window > most:
-            raise InputError(f"--window may be at most {most} for this model", got=request.window)
+        least = tokenizer.num_special_tokens_to_add(pair=len(columns) == 2) + len(columns)
+        if not least <= request.window <= most:
+            raise InputError(
+                f"--window must be {least} to {most} tokens for this model", got=request.window
+            )
         window, source = request.window, "given"
     else:
         covering = lengths[min(len(lengths) - 1, int(0.95 * len(lengths)))]

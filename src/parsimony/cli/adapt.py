@@ -32,6 +32,7 @@ def _number(flag: str, text: str) -> Any:
 
 
 def command(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(help="Built-in name, folder, or hub name 'owner/name'.")
     ] = "minilm",
@@ -88,6 +89,8 @@ def command(
     from parsimony.core.run import new_folder
 
     console = Console(quiet)
+    if resume is not None:
+        _refuse_changes(context)
     request = workflow.Request(
         model=model,
         data=data,
@@ -120,6 +123,20 @@ def command(
         _show(folder, result)
 
 
+def _refuse_changes(context: typer.Context) -> None:
+    """A run goes on with the settings it was started with; any other would be ignored."""
+    from parsimony.core.errors import InputError
+
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        free = option.name in ("resume", "json", "quiet")
+        if not free and source is not None and source.name == "COMMANDLINE":
+            raise InputError(
+                "--resume goes on with the settings of the run", got=option.opts[0],
+                hint="Leave out all others but --json and --quiet",
+            )  # fmt: skip
+
+
 def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict[str, Any]:
     import shlex
 
@@ -138,6 +155,8 @@ def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict
             report.write(folder)
             workflow.finish(run)
     except KeyboardInterrupt:
+        if not (folder / "config.json").is_file():
+            raise  # nothing to go on with
         raise InterruptedRun(f"parsimony adapt --resume {shlex.quote(str(folder))}") from None
     return result
 
@@ -175,9 +194,10 @@ def _preview(request: Request, console: Console, json: bool) -> None:
 
 
 def _show(folder: Path, result: dict[str, Any]) -> None:
-    from parsimony.core import units
+    import shlex
 
     from parsimony.cli.tables import table
+    from parsimony.core import units
 
     share = result["metric"]["unit"] == "share"
 
@@ -197,5 +217,8 @@ def _show(folder: Path, result: dict[str, Any]) -> None:
     if result["baseline"]:
         print(result["baseline"]["sentence"])
     print(f"Report:  {folder / 'report.html'}")
-    print(f"Use it:  parsimony predict {folder} FILE")
+    if result["data"]["task"] == "causal-lm":
+        print("Use it:  the report shows how to load it")
+    else:
+        print(f"Use it:  parsimony predict {shlex.quote(str(folder))} FILE")
 

@@ -73,10 +73,12 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     if not debug:
-        warnings.simplefilter("ignore")  # libraries' notes to their own developers
+        warnings.simplefilter("ignore")  # libraries' notes to their own developers,
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # also in our worker processes
     try:
-        code = build()(args=arguments, prog_name="parsimony", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        code = _invoke(arguments)
+        sys.stdout.flush()  # here, where a reader that went away is understood
+        sys.exit(code)
     except ParsimonyError as error:
         if debug:
             raise
@@ -89,7 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(0)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's usage errors
-            _fail(f"{error.format_message()}. See 'parsimony --help'", 2)
+            message = error.format_message().rstrip(".")
+            _fail(f"{message}{'' if message.endswith('?') else '.'} See 'parsimony --help'", 2)
         if debug:
             raise
         _fail(
@@ -97,6 +100,18 @@ def main(arguments: list[str] | None = None) -> None:
             "Run again with --debug before the verb for the trace",
             1,
         )
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Run the command; its exit code."""
+    try:
+        code = build()(args=arguments, prog_name="parsimony", standalone_mode=False)
+    except Exception as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # click's, from wherever typer has it
+            raise
+        print(error)
+        return 0
+    return code if isinstance(code, int) else 0
 
 
 def _fail(line: str, code: int) -> None:

@@ -28,7 +28,9 @@ def command(
         emit({"model": str(target), **measured})
         return
     Console(quiet).say(f"Merged model written to {target}")
+    changed = measured["changed_predictions"]
     print(
-        f"On {measured['rows']} test rows the largest change of a logit is "
-        f"{measured['largest_change']:.3g}; {measured['changed_predictions']} predictions changed"
+        f"On {measured['rows']} test rows the largest change of an output is "
+        f"{measured['largest_change']:.3g}"
+        + ("" if changed is None else f"; {changed} predictions changed")
     )

@@ -22,7 +22,8 @@ def command(
 ) -> None:
     """Add a prediction, and its probability, to every row of INPUT.
 
-    The answer has the format of the input (JSONL for JSON), on stdout or in --out.
+    The answer, on stdout, has the format of the input (JSONL for JSON); a file has that of its
+    extension.
     """
     from parsimony.adapt import prediction
     from parsimony.adapt.loading import load_run
@@ -35,26 +36,42 @@ def command(
     console = Console(quiet)
     if batch < 1:
         raise InputError("--batch must be positive", got=batch)
+    suffix = _format(data, out)
+    if suffix == ".parquet" and out is None and not json:
+        raise InputError("a Parquet answer needs a file", hint="Give --out FILE")
     rows = read_rows(prediction.source_of(data))
-    name = "stdin" if data == "-" else data
+    name = "standard input" if data == "-" else data
     found, notice = prediction.predict(load_run(run), rows, name, batch)
     if notice:
         console.say(notice)
     if json:
-        emit(found.to_dict(orient="records"))
+        emit(prediction.records(found))
         return
-    suffix = (out or Path(data)).suffix.lower()
-    if suffix in (".jsonl", ".json"):
-        text = found.to_json(orient="records", lines=True, force_ascii=False)
-    elif suffix == ".parquet":
-        if out is None:
-            raise InputError("a Parquet input needs a file for the answer", hint="Give --out FILE")
-        found.to_parquet(out, index=False)
-        return
-    else:
-        text = found.to_csv(index=False, sep="\t" if suffix == ".tsv" else ",")
+    answer = prediction.encode(found, suffix)
     if out is None:
-        typer.echo(text, nl=False)
+        typer.echo(answer, nl=False)
     else:
-        artifacts.write_text(out, text)
+        artifacts.write_bytes(out, answer)
         console.say(f"{len(found)} rows written to {out}")
+
+
+def _format(data: str, out: Path | None) -> str:
+    """The extension that tells the format of the answer."""
+    import sys
+
+    from parsimony.core.data.files import is_data_file
+    from parsimony.core.errors import InputError
+
+    if out is not None:
+        if not is_data_file(out):
+            raise InputError(
+                "the format of --out is told by its extension", got=str(out),
+                hint="Use .csv, .tsv, .jsonl or .parquet",
+            )  # fmt: skip
+        return out.suffix.lower()
+    if data != "-":
+        return Path(data).suffix.lower()
+    start = sys.stdin.buffer.peek(1).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start[:4] == b"PAR1":
+        return ".parquet"
+    return ".jsonl" if start[:1] in (b"{", b"[") else ".csv"

@@ -180,7 +180,6 @@ def _answer(work: str, job: str, progress: Progress = lambda units: None) -> str
     module, _, function = work.partition(":")
     # A bar may be on the terminal; libraries' notes to their own developers would tear it.
     warnings.simplefilter("ignore")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         result = getattr(importlib.import_module(module), function)(json.loads(job), progress)
         return json.dumps({"result": result}, allow_nan=False)

@@ -17,44 +17,52 @@ class OutsideConnection(RuntimeError):
     """A test tried to reach another machine."""
 
 
-def _allow(family: int, address: Any) -> bool:
-    if family not in (socket.AF_INET, socket.AF_INET6):
+def _local(host: Any) -> bool:
+    """Whether ``host`` (a name or an address) is this machine."""
+    if host is None or host in ("", b"", "localhost", b"localhost", socket.gethostname()):
         return True
-    host = address[0]
-    if host in ("localhost", ""):
-        return True
+    text = host.decode() if isinstance(host, bytes) else str(host)
     try:
-        ip = ipaddress.ip_address(host.split("%")[0])
+        ip = ipaddress.ip_address(text.split("%")[0])
     except ValueError:
         return False
-    own = {info[4][0] for info in _own_addresses()}
-    return ip.is_loopback or ip.is_unspecified or str(ip) in own
+    return ip.is_loopback or ip.is_unspecified or str(ip) in _own_addresses()
 
 
-def _own_addresses() -> list[Any]:
+def _own_addresses() -> set[str]:
     try:
-        return list(_getaddrinfo(socket.gethostname(), None))
+        return {str(info[4][0]) for info in _getaddrinfo(socket.gethostname(), None)}
     except OSError:
-        return []
+        return set()
+
+
+def _refuse(family: int, address: Any) -> None:
+    if family in (socket.AF_INET, socket.AF_INET6) and not _local(address[0]):
+        raise OutsideConnection(f"tests may not reach {address!r}")
 
 
 _getaddrinfo = socket.getaddrinfo
-_connect = socket.socket.connect
-_connect_ex = socket.socket.connect_ex
 
 
-def _guarded_connect(self: socket.socket, address: Any) -> Any:
-    if not _allow(self.family, address):
-        raise OutsideConnection(f"tests may not connect to {address!r}")
-    return _connect(self, address)
+def _guarded_getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
+    if not _local(host):
+        raise OutsideConnection(f"tests may not look up {host!r}")
+    return _getaddrinfo(host, *args, **options)
 
 
-def _guarded_connect_ex(self: socket.socket, address: Any) -> int:
-    if not _allow(self.family, address):
-        raise OutsideConnection(f"tests may not connect to {address!r}")
-    return _connect_ex(self, address)
+def _guarded(name: str, address_at: int) -> Any:
+    """A socket method that refuses an outside address among its positional arguments."""
+    plain = getattr(socket.socket, name)
+
+    def method(self: socket.socket, *args: Any) -> Any:
+        _refuse(self.family, args[address_at])
+        return plain(self, *args)
+
+    return method
 
 
 def pytest_configure() -> None:
-    socket.socket.connect = _guarded_connect  # type: ignore[assignment,method-assign]
-    socket.socket.connect_ex = _guarded_connect_ex  # type: ignore[assignment,method-assign]
+    """Put the guards in place for the whole session."""
+    socket.getaddrinfo = _guarded_getaddrinfo
+    for name, address_at in (("connect", 0), ("connect_ex", 0), ("sendto", -1)):
+        setattr(socket.socket, name, _guarded(name, address_at))

@@ -1,0 +1,308 @@
+"""What ``adapt`` costs beside its peers, on the built-in model and data, one thread, one process.
+
+``python benchmarks/adapt.py [--json]`` prints ratios and relative errors with their spread, never
+an absolute time:
+
+* training: a step of ``core.training.train``, its sealed checkpoints included, over a step of
+  transformers' Trainer with peft's LoRA, the same batches and no checkpoint;
+* checkpoint: the time between two steps in which one is written and sealed, over a plain step;
+* memory: the predicted peak of a training step against the bytes that torch's profiler sees, ours
+  (``core.cost``) beside the rule of ``accelerate estimate-memory`` (four times the model).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import os
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["KINETO_LOG_LEVEL"] = "5"  # the profiler would note its every start and stop
+
+import torch
+import transformers
+from accelerate.commands.estimate import estimate_training_usage
+from accelerate.utils import calculate_maximum_sizes
+from torch.profiler import ProfilerActivity, profile
+from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+
+from parsimony.adapt import solve
+from parsimony.adapt.setup import Setup
+from parsimony.core import cost, data, pretrained, run, training
+from parsimony.core.errors import ParsimonyError
+from parsimony.core.scoring import EncodedRows
+
+REPETITIONS = 5
+FEWEST = 5  # repetitions below which no spread is printed
+STEPS = 10
+WARM = 2  # first steps, which also load kernels and check gradients, are not counted
+RATE = 1e-3
+SIZE = 8
+METHODS = {"lora": SIZE, "full": 0, "linear-probe": 0}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result.
+
+    Attributes:
+        name: what is compared with what.
+        unit: ``"ratio"`` or ``"relative error"``.
+        values: one per repetition, at least ``FEWEST`` and all finite.
+    """
+
+    name: str
+    unit: str
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) < FEWEST or not all(map(math.isfinite, self.values)):
+            raise ParsimonyError(
+                f"'{self.name}' needs {FEWEST} finite measurements to be printed", got=self.values
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Median, extremes and the values themselves; ready for JSON."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "median": statistics.median(self.values),
+            "min": min(self.values),
+            "max": max(self.values),
+            "values": list(self.values),
+        }
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """Name, median, spread and repetitions as text."""
+        scale, form = (100, "{:+.1f} %") if self.unit == "relative error" else (1, "{:.3f}")
+        middle, low, high = (
+            form.format(scale * v)
+            for v in (statistics.median(self.values), min(self.values), max(self.values))
+        )
+        return self.name, middle, f"{low} .. {high}", str(len(self.values))
+
+
+class Clock(TrainerCallback):
+    """Notes when a step ends and when the next batch is fetched, and what each batch held.
+
+    Args:
+        collate: makes the batches.
+    """
+
+    def __init__(self, collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]) -> None:
+        self._collate = collate
+        self.ends: list[float] = []
+        self.gaps: list[float] = []
+        self.batches: list[tuple[int, ...]] = []
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        if len(self.ends) > len(self.gaps):  # the first fetch after a step: all it left is done
+            self.gaps.append(time.perf_counter() - self.ends[-1])
+        batch = self._collate(rows)
+        self.batches.append(tuple(batch["input_ids"].flatten().tolist()))
+        return batch
+
+    def step(self, *_: object) -> None:
+        """A step has ended; its log and checkpoint are still to come."""
+        self.ends.append(time.perf_counter())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.step()
+
+    @property
+    def seconds(self) -> float:
+        """From the end of the last warm step to the end of the last one."""
+        return self.ends[-1] - self.ends[WARM - 1]
+
+    @property
+    def gap(self) -> float:
+        """Median seconds from the end of a step to the fetch of the next batch."""
+        return statistics.median(self.gaps[WARM:])
+
+
+def make_setup(folder: Path) -> tuple[Setup, EncodedRows]:
+    """The built-in model on the built-in data, as ``adapt`` would set it up."""
+    found = data.load("stdlib-docs", limit=400)
+    setup = Setup(
+        model=pretrained.find("minilm"),
+        data=found.name,
+        task=found.task,
+        labels=found.labels,
+        text=found.text,
+        label=found.label,
+        fingerprint=found.fingerprint,
+        window=64,
+        batch=16,
+        device="cpu",
+        threads=1,
+        folder=folder,
+    )
+    return setup, EncodedRows(found.splits["train"], setup.tokenizer, setup.window)
+
+
+def ours(setup: Setup, rows: EncodedRows, folder: Path) -> Clock:
+    """Train LoRA as a trial of ``adapt`` does."""
+    clock = Clock(setup.collator)
+    training.train(
+        setup.adapted("lora", SIZE, 0.0, 0),
+        rows,
+        clock,  # type: ignore[arg-type]
+        training.TrainSettings(RATE, STEPS, batch_size=setup.batch),
+        folder,
+        on_step=clock.step,
+    )
+    written = folder / "checkpoints" / f"checkpoint-{STEPS - 1}"
+    if not (written / "manifest.json").is_file():
+        raise ParsimonyError("a checkpoint must be written at every step to be measured")
+    return clock
+
+
+def plain(setup: Setup, rows: EncodedRows, folder: Path) -> Clock:
+    """Train the same LoRA with transformers and peft alone."""
+    torch.use_deterministic_algorithms(False)
+    clock = Clock(DataCollatorWithPadding(setup.tokenizer))
+    trainer = Trainer(
+        model=setup.adapted("lora", SIZE, 0.0, 0),
+        args=TrainingArguments(
+            output_dir=str(folder),
+            per_device_train_batch_size=setup.batch,
+            max_steps=STEPS,
+            learning_rate=RATE,
+            seed=0,
+            data_seed=0,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=True,
+            dataloader_pin_memory=False,
+        ),
+        train_dataset=rows,
+        data_collator=clock,
+        callbacks=[clock],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train()
+    return clock
+
+
+def training_rows(setup: Setup, rows: EncodedRows, scratch: Path) -> list[Row]:
+    """Alternating repetitions, the order turned round each time."""
+    steps, checkpoints = [], []
+    for number in range(REPETITIONS):
+        arms = [("ours", ours), ("plain", plain)]
+        seen = {}
+        for name, arm in arms if number % 2 else arms[::-1]:
+            gc.collect()
+            seen[name] = arm(setup, rows, scratch / f"{name}-{number}")
+        if seen["ours"].batches[:STEPS] != seen["plain"].batches[:STEPS]:
+            raise ParsimonyError("both trainings must see the same batches to be compared")
+        one = seen["plain"].seconds / (STEPS - WARM)
+        steps.append(seen["ours"].seconds / seen["plain"].seconds)
+        checkpoints.append((seen["ours"].gap - seen["plain"].gap) / one)
+    return [
+        Row("training step / transformers Trainer + peft LoRA", "ratio", tuple(steps)),
+        Row("writing and sealing one checkpoint / plain training step", "ratio", tuple(checkpoints)),
+    ]
+
+
+def memory_rows(setup: Setup, scratch: Path) -> list[Row]:
+    """Predicted peak of a step against the profiler's, ours and accelerate's."""
+    base = cost.on_meta(lambda: pretrained.build(setup.facts.config, setup.task))
+    rule = max(estimate_training_usage(calculate_maximum_sizes(base)[0], "float32").values())
+    found = []
+    for name, size in METHODS.items():
+        predicted = solve.step_cost(setup, name, size)[0].peak_bytes
+        measured = profiled_peaks(setup, name, size, scratch)
+        for who, value in (("parsimony", predicted), ("accelerate", rule)):
+            errors = tuple((value - m) / m for m in measured)
+            found.append(Row(f"peak memory of {name}: {who}", "relative error", errors))
+    return found
+
+
+def profiled_peaks(setup: Setup, name: str, size: int, scratch: Path) -> list[int]:
+    """Most tensor bytes alive in each of ``FEWEST`` real steps, the first step not counted."""
+    model = setup.adapted(name, size, 0.0, 0).train()
+    batch = cost.text_batch(setup.facts.config, setup.task, setup.batch, setup.window)()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    stepper = training.optimizer_for(trained, training.TrainSettings(RATE, 1))
+
+    def step() -> None:
+        model(**batch).loss.backward()
+        stepper.step()
+        stepper.zero_grad()
+
+    step()
+    state = [t for entry in stepper.state.values() for t in entry.values()]
+    standing = _bytes([*model.parameters(), *model.buffers(), *state, *batch.values()])
+    peaks = []
+    for _ in range(FEWEST):
+        gc.collect()
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            step()
+        file = scratch / "profile.json"
+        profiler.export_chrome_trace(str(file))
+        changes = [
+            event for event in json.loads(file.read_text())["traceEvents"]
+            if event.get("name") == "[memory]"
+        ]  # fmt: skip
+        if not changes:
+            raise ParsimonyError("torch's profiler saw no allocation; nothing was measured")
+        now = peak = standing
+        for change in sorted(changes, key=lambda event: event["ts"]):
+            now += change["args"]["Bytes"]
+            peak = max(peak, now)
+        peaks.append(peak)
+    return peaks
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of the storages behind ``tensors``, shared ones once."""
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def show(rows: list[Row]) -> None:
+    """Print the rows as a table."""
+    table = [("", "median", "min .. max", "n"), *(row.cells() for row in rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(4)]
+    for line in table:
+        print(f"{line[0]:<{widths[0]}}  " + "  ".join(
+            f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True)
+        ))  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Cost of adapt beside its peers.")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    as_json = parser.parse_args().json
+    warnings.simplefilter("ignore")  # libraries' notes to their own developers
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        setup, texts = make_setup(Path(folder))
+        rows = [
+            *training_rows(setup, texts, Path(folder)),
+            *memory_rows(setup, Path(folder)),
+        ]
+    if as_json:
+        record = {"rows": [row.as_dict() for row in rows], **run.environment(seed=0)}
+        json.dump(record, sys.stdout, indent=2, allow_nan=False)
+        print()
+    else:
+        show(rows)
+
+
+if __name__ == "__main__":
+    main()
