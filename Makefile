@@ -28,11 +28,12 @@ demo: $(STAMP) ## Adapt the built-in model to the built-in data; the result is i
 test: $(STAMP) ## Run every test.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-lint: $(STAMP) ## Check style, types, and that the generated part of the README is current.
+lint: $(STAMP) ## Check style, types, and that what is generated in the docs is current.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tools/readme_tree.py --check
+	$(BIN)/python tools/commands.py --check
 
 bench: $(STAMP) ## Run every benchmark beside its peer.
 	@set -e; for file in $(or $(sort $(wildcard benchmarks/[a-z]*.py)),$(error benchmarks/ is empty)); do \

@@ -213,7 +213,7 @@ def training_rows(setup: Setup, rows: EncodedRows, scratch: Path) -> list[Row]:
         checkpoints.append((seen["ours"].gap - seen["plain"].gap) / one)
     return [
         Row("training step / transformers Trainer + peft LoRA", "ratio", tuple(steps)),
-        Row("writing and sealing one checkpoint / plain training step", "ratio", tuple(checkpoints)),
+        Row("log and sealed checkpoint / plain training step", "ratio", tuple(checkpoints)),
     ]
 
 

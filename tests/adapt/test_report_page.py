@@ -20,7 +20,7 @@ def test_the_report_opens_quietly(finished: Finished, width: int) -> None:
     noise = chromium.Noise()
     with chromium.launched() as browser:
         page = chromium.visit(browser, finished.folder / "report.html", noise, width)
-        assert "Use " in page.inner_text("h1")
+        assert "trainable parameters (" in page.inner_text("main")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.context.close()
     assert noise.messages == []

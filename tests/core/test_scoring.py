@@ -35,30 +35,34 @@ def labelled(texts: list[str], labels: list[float]) -> EncodedRows:
 def test_accuracy_is_right_or_wrong_per_row() -> None:
     logits = torch.tensor([[2.0, 1.0], [0.0, 3.0], [5.0, 1.0]])
     rows = labelled(["red", "green", "blue"], [0, 1, 1])
-    found = scoring.scores(
+    found = scoring.score(
         Given(logits), rows, tiny.collator(), "text-classification", batch=2
     )  # fmt: skip
-    assert found.tolist() == [1.0, 1.0, 0.0]
-    assert found.dtype == np.float64
+    assert found.scores.tolist() == [1.0, 1.0, 0.0]
+    assert found.scores.dtype == np.float64
+    chances = np.exp(logits.double().numpy())
+    chances /= chances.sum(1, keepdims=True)
+    assert found.loss == pytest.approx(-np.log(chances[[0, 1, 2], [0, 1, 1]]).mean(), rel=1e-6)
 
 
 def test_regression_is_the_squared_error_per_row() -> None:
     logits = torch.tensor([[1.5], [-2.0]])
     rows = labelled(["red", "green"], [1.0, 1.0])
-    found = scoring.scores(Given(logits), rows, tiny.collator("regression"), "regression")
-    assert found.tolist() == [0.25, 9.0]
+    found = scoring.score(Given(logits), rows, tiny.collator("regression"), "regression")
+    assert found.scores.tolist() == [0.25, 9.0]
+    assert found.loss == 4.625
 
 
 def test_loss_per_token_is_the_mean_over_a_rows_own_tokens() -> None:
     rows = EncodedRows(pd.DataFrame({"text": ["red", "green blue warm"]}), tiny.tokenizer(), 16)
     random = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 5, 14, generator=random)
-    found = scoring.scores(Given(logits), rows, tiny.collator("causal-lm"), "causal-lm", batch=2)
+    found = scoring.score(Given(logits), rows, tiny.collator("causal-lm"), "causal-lm", batch=2)
     for row in range(2):
         ids = rows[row]["input_ids"]
         chances = logits[row].double().softmax(-1)
         by_hand = [-np.log(chances[k, ids[k + 1]].item()) for k in range(len(ids) - 1)]
-        assert found[row] == pytest.approx(np.mean(by_hand), rel=1e-5)
+        assert found.scores[row] == pytest.approx(np.mean(by_hand), rel=1e-5)
 
 
 def test_virtual_tokens_in_front_are_not_scored() -> None:
@@ -66,10 +70,10 @@ def test_virtual_tokens_in_front_are_not_scored() -> None:
     logits = torch.randn(1, 4, 14, generator=torch.Generator().manual_seed(0))
     longer = torch.cat([torch.randn(1, 3, 14), logits], dim=1)
     plain, prompted = (
-        scoring.scores(Given(x), rows, tiny.collator("causal-lm"), "causal-lm")
+        scoring.score(Given(x), rows, tiny.collator("causal-lm"), "causal-lm")
         for x in (logits, longer)
     )
-    assert plain.tolist() == prompted.tolist()
+    assert plain.scores.tolist() == prompted.scores.tolist()
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -86,7 +90,9 @@ def test_padding_does_not_change_a_score(task: str, model, side: str) -> None:
     lengths = {len(rows[i]["input_ids"]) for i in range(len(rows))}
     assert len(lengths) > 3
     collate = Collator(tokenizer, task)
-    alone, together = (scoring.scores(model(), rows, collate, task, batch=b) for b in (1, 8))
+    alone, together = (
+        scoring.score(model(), rows, collate, task, batch=b).scores for b in (1, 8)
+    )
     np.testing.assert_allclose(alone, together, atol=1e-5)
     assert np.ptp(alone) > 1e-4  # the scores tell rows apart, so the comparison says something
 
@@ -103,11 +109,11 @@ def test_evaluation_leaves_the_rng_and_the_mode_as_they_were(mode: bool) -> None
     model = tiny.bert().train(mode)
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    first = scoring.scores(model, tiny.rows(), tiny.collator(), "text-classification")
+    first = scoring.score(model, tiny.rows(), tiny.collator(), "text-classification")
     assert torch.equal(torch.get_rng_state(), before)
     assert model.training is mode
-    again = scoring.scores(model, tiny.rows(), tiny.collator(), "text-classification")
-    assert first.tolist() == again.tolist()  # no dropout while scoring
+    again = scoring.score(model, tiny.rows(), tiny.collator(), "text-classification")
+    assert first.scores.tolist() == again.scores.tolist()  # no dropout while scoring
     assert all(p.grad is None for p in model.parameters())
 
 
@@ -125,7 +131,7 @@ class Noisy(nn.Module):
 def test_a_model_that_draws_leaves_the_rng_too() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    scoring.scores(Noisy(), tiny.rows(), tiny.collator(), "text-classification")
+    scoring.score(Noisy(), tiny.rows(), tiny.collator(), "text-classification")
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -149,7 +155,7 @@ def test_a_failing_model_is_put_back_into_training() -> None:
 
     model = Failing().train()
     with pytest.raises(KeyError):
-        scoring.scores(model, tiny.rows(), tiny.collator(), "text-classification")
+        scoring.score(model, tiny.rows(), tiny.collator(), "text-classification")
     assert model.training
 
 

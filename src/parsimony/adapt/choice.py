@@ -93,11 +93,17 @@ def choose(finalists: list[Finalist], metric: Metric) -> Choice:
             to_best=to_best[i],
             test=bootstrap(f.test),
             test_to_best=None if i == best else paired(f.test, finalists[best].test),
-            verdict="recommended" if i == recommended else "no difference" if i in tied else "worse",
+            verdict=_word(i, recommended, tied),
         )
         for i, f in enumerate(finalists)
     )
     return Choice(best, recommended, tied, verdicts)
+
+
+def _word(index: int, recommended: int, tied: tuple[int, ...]) -> str:
+    if index == recommended:
+        return "recommended"
+    return "no difference" if index in tied else "worse"
 
 
 def shipped_seed(finalist: Finalist, metric: Metric) -> int:
@@ -152,7 +158,8 @@ def baseline_sentence(
 
 def written(interval: Interval, metric: Metric, *, signed: bool = False) -> str:
     """``"72.1 % (70.0 to 74.1)"``; differences of shares are in points."""
-    low, high = (_number(v, metric, signed).replace(" %", "") for v in (interval.low, interval.high))
+    ends = (interval.low, interval.high)
+    low, high = (_number(end, metric, signed).replace(" %", "") for end in ends)
     text = _number(interval.estimate, metric, signed)
     if signed and metric.unit == "share":
         text = text.replace(" %", " points")

@@ -49,19 +49,17 @@ def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
     rows = EncodedRows(table, loaded.tokenizer, loaded.origin["window"])
     before = _logits(loaded, loaded.model, rows)
     merged = loaded.model.merge_and_unload()  # type: ignore[operator]
-    after = _logits(loaded, merged, rows)
+    pairs = list(zip(before, _logits(loaded, merged, rows), strict=True))
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     merged.save_pretrained(temporary, safe_serialization=True)
     loaded.tokenizer.save_pretrained(temporary)
     measured = {
         "rows": len(table),
-        "largest_change": max(float(np.abs(b - a).max()) for b, a in zip(before, after, strict=True)),
+        "largest_change": max(float(np.abs(b - a).max()) for b, a in pairs),
         "changed_predictions": None
         if loaded.origin["task"] == "regression"
-        else int(
-            sum((b.argmax(-1) != a.argmax(-1)).sum() for b, a in zip(before, after, strict=True))
-        ),
+        else int(sum((b.argmax(-1) != a.argmax(-1)).sum() for b, a in pairs)),
     }
     origin = {**loaded.origin, "merged": measured}
     artifacts.write_json(temporary / "parsimony.json", origin)
@@ -71,6 +69,4 @@ def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
 
 
 def _logits(loaded: Loaded, model: Any, rows: EncodedRows) -> list[np.ndarray]:
-    return [
-        logits.cpu().numpy() for logits, _ in outputs(model, rows, loaded.collator, batch=32)
-    ]
+    return [logits.cpu().numpy() for logits, _ in outputs(model, rows, loaded.collator, batch=32)]

@@ -64,7 +64,7 @@ def write(
     tied = [judged[i].label for i in decision.tied if i != decision.recommended]
     result = {
         "kind": "adapt",
-        "model": {"name": plan.setup.model.name, "parameters": total,
+        "model": {"name": Path(plan.setup.model.name).name, "parameters": total,
                   "sha256": plan.setup.model.sha256},
         "data": prediction["data"],
         "metric": {"name": metric.name, "unit": metric.unit,
@@ -244,9 +244,9 @@ def _measured(run: Path, plan: Plan, candidate: Candidate) -> Footprint:
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
-    columns = ["candidate", "method", "size", "learning_rate", "dropout", "seeds", "test", "test_low",
-               "test_high", "difference", "difference_low", "difference_high", "validation",
-               "trainable", "trainable_share", "stored_bytes", "verdict"]  # fmt: skip
+    columns = ["candidate", "method", "size", "learning_rate", "dropout", "seeds", "test",
+               "test_low", "test_high", "difference", "difference_low", "difference_high",
+               "validation", "trainable", "trainable_share", "stored_bytes", "verdict"]  # fmt: skip
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
@@ -294,4 +294,3 @@ def _load_snippet(plan: Plan, artifact: str) -> str:
         f'model = PeftModel.from_pretrained(base, "adapter")\n'
         f"tokenizer = AutoTokenizer.from_pretrained(base_path)\n"
     )
-

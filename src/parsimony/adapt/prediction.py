@@ -86,6 +86,11 @@ def _texts(rows: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
                     "the text must not be missing" if value is None else "the text must be text",
                     file=name, row=int(str(row)), column=old, got=value,
                 )  # fmt: skip
+            if not value.isascii() and value != value.encode(errors="replace").decode():
+                raise DataError(
+                    "the text must be valid Unicode, but has half a surrogate pair",
+                    file=name, row=int(str(row)), column=old,
+                )  # fmt: skip
     return found
 
 

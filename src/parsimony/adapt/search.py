@@ -124,9 +124,7 @@ def predicted_seconds(
     baselines = sum(1 for name in options if method(name).baseline)
     others = len(options) - baselines
     first = (others + baselines) * scale.configurations
-    second = _kept(others * scale.configurations) + baselines * max(
-        1, _kept(scale.configurations)
-    )
+    second = _kept(others * scale.configurations) + baselines * max(1, _kept(scale.configurations))
     finals = (min(scale.finalists, others) + baselines) * scale.seeds
     work = typical * (first * _RUNGS[0] + second * (_RUNGS[1] - _RUNGS[0]) + finals)
     starts = (first + second + finals) * calibration.startup
@@ -259,10 +257,8 @@ def search(
         jobs = [_job(run, plan, index, plan.seeds[0], stop, before) for index in alive]
         results = _run(engine, jobs, title, phase)
         ranking = _rank(alive, results, sign)
-        if rung + 1 < len(plan.rungs):
-            going = _promote(plan, ranking)
-        else:
-            going = _finalists(plan, ranking)
+        last = rung + 1 == len(plan.rungs)
+        going = _finalists(plan, ranking) if last else _promote(plan, ranking)
         for index, result in zip(alive, results, strict=True):
             outcomes.append(
                 Outcome(index, rung, plan.seeds[0], stop, result["validation"], index in going)
@@ -301,13 +297,13 @@ def _run(
 
 
 def _rank(alive: list[int], results: list[dict[str, Any]], sign: float) -> list[int]:
-    """Indices by validation, best first; diverged ones are out; ties go to the earlier draw."""
+    """Indices by validation, best first; diverged ones are out; the lower loss breaks ties."""
     scored = [
-        (-sign * result["validation"], index)
+        (-sign * result["validation"], result["loss"], index)
         for index, result in zip(alive, results, strict=True)
         if result["validation"] is not None
     ]
-    return [index for _, index in sorted(scored)]
+    return [index for _, _, index in sorted(scored)]
 
 
 def _promote(plan: Plan, ranking: list[int]) -> set[int]:

@@ -34,7 +34,11 @@ def folder_of(run: Path, candidate: Candidate, seed: int) -> Path:
 
 def scores_of(folder: Path, split: str, step: int) -> np.ndarray:
     """Per-row scores that a trial stored; shape (rows,)."""
-    return load_file(folder / "scores" / f"{split}-{step}.safetensors")["scores"]
+    return load_file(_score_file(folder, split, step))["scores"]
+
+
+def _score_file(folder: Path, split: str, step: int) -> Path:
+    return folder / "scores" / f"{split}-{step}.safetensors"
 
 
 def run_trial(job: dict[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
@@ -45,7 +49,7 @@ def run_trial(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
         progress: told of every step.
 
     Returns:
-        ``{"validation": mean score or None, "diverged": text or None}``
+        ``{"validation": mean score or None, "loss": mean loss or None, "diverged": text or None}``
     """
     run, stop = Path(job["run"]), int(job["stop"])
     plan = Plan.read(run)
@@ -108,21 +112,26 @@ def _run(
             on_step=lambda _: progress(1),
         )
     except training.DivergedError as error:
-        return {"validation": None, "diverged": str(error)}, model
+        return {"validation": None, "loss": None, "diverged": str(error)}, model
     if stop == plan.steps:
         _score(setup, model, setup.rows("test"), folder, "test", stop)
         save_artifact(model, folder / "artifact")
-    value = float(scores_of(folder, "validation", stop).mean())
-    return {"validation": value, "diverged": None}, model
+    held = load_file(_score_file(folder, "validation", stop))
+    result = {
+        "validation": float(held["scores"].mean()),
+        "loss": float(held["loss"][0]),
+        "diverged": None,
+    }
+    return result, model
 
 
 def _score(
     setup: Setup, model: nn.Module, rows: scoring.EncodedRows, folder: Path, split: str, step: int
 ) -> float:
-    values = scoring.scores(model, rows, setup.collator, setup.task)
-    data = save({"scores": values})
-    artifacts.write_bytes(folder / "scores" / f"{split}-{step}.safetensors", data)
-    return float(values.mean())
+    found = scoring.score(model, rows, setup.collator, setup.task)
+    data = save({"scores": found.scores, "loss": np.array([found.loss])})
+    artifacts.write_bytes(_score_file(folder, split, step), data)
+    return float(found.scores.mean())
 
 
 def save_artifact(model: nn.Module, folder: Path) -> None:
@@ -198,7 +207,7 @@ def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
         _widest_step(setup, model)
         few = setup.rows("validation", limit=64)
         trained = time.perf_counter()
-        scoring.scores(model, few, setup.collator, setup.task)
+        scoring.score(model, few, setup.collator, setup.task)
         scored = time.perf_counter()
     steps = np.diff(stamps)
     assert meter.peak_memory.value is not None

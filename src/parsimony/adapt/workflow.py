@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Request:
 
     model: str = "minilm"
     data: str = "stdlib-docs"
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     text: str | None = None
     label: str | None = None
     task: str | None = None
@@ -232,7 +232,7 @@ def _plan(
     for notice in notices:
         console.say(f"  {notice}")
     side_by_side = _workers(request, setup)
-    engine = workers.engine(request.engine, side_by_side, request.address)
+    workers.engine(request.engine, side_by_side, request.address)  # refuse it now, not later
     local = workers.engine("local", side_by_side)
     console.say("Counting what fits the budget")
     calibration: list[solve.Calibration] = []
@@ -304,9 +304,7 @@ def _window(
     """(window, where it came from, notice about texts that are cut)."""
     tokenizer = pretrained.tokenizer(model)
     config = pretrained.config(model, found.task, found.labels)
-    most = min(
-        getattr(config, "max_position_embeddings", None) or 512, tokenizer.model_max_length
-    )
+    most = min(getattr(config, "max_position_embeddings", None) or 512, tokenizer.model_max_length)
     table = found.splits["train"]
     columns = [table["text"].tolist()]
     if "text_pair" in table:
@@ -333,9 +331,7 @@ def _window(
     return window, source, notices
 
 
-def _carry_out(
-    run: Run, request: Request, console: Console, began: float
-) -> dict[str, Any]:
+def _carry_out(run: Run, request: Request, console: Console, began: float) -> dict[str, Any]:
     """Search, choose, report."""
     plan = Plan.read(run.folder)
     metric = METRICS[plan.setup.task]
@@ -357,4 +353,3 @@ def finish(run: Run) -> None:
         shutil.rmtree(folder / "artifact", ignore_errors=True)
         (folder / ".lock").unlink(missing_ok=True)
     run.finish()
-

@@ -188,8 +188,8 @@ def _preview(request: Request, console: Console, json: bool) -> None:
     for drop in found["dropped"]:
         print(f"Dropped {drop['method']}: {drop['reason']}")
     print(
-        f"{found['configurations']} configurations, {found['steps']} steps, {found['seeds']} seeds: "
-        f"predicted {units.format_seconds(found['predicted_seconds'])}"
+        f"{found['configurations']} configurations, {found['steps']} steps, "
+        f"{found['seeds']} seeds: predicted {units.format_seconds(found['predicted_seconds'])}"
     )
 
 
@@ -221,4 +221,3 @@ def _show(folder: Path, result: dict[str, Any]) -> None:
         print("Use it:  the report shows how to load it")
     else:
         print(f"Use it:  parsimony predict {shlex.quote(str(folder))} FILE")
-

@@ -24,7 +24,8 @@ _NOT_VERBS = {"main", "options", "tables"}
 def verbs() -> list[str]:
     """Names of the verb modules: every file beside this one but the shared ones."""
     package = importlib.import_module("parsimony.cli")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_VERBS)
+    found = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    return sorted(found - _NOT_VERBS)
 
 
 def build() -> typer.Typer:

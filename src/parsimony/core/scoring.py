@@ -122,20 +122,40 @@ def outputs(
         model.train(training)
 
 
-def scores(
+@dataclass(frozen=True)
+class Scored:
+    """What scoring a split gives.
+
+    Attributes:
+        scores: one per row in the metric of the task; shape (rows,), float64.
+        loss: mean training loss over the rows: it tells models apart that score the same.
+    """
+
+    scores: np.ndarray
+    loss: float
+
+
+def score(
     model: nn.Module, rows: EncodedRows, collate: Collator, task: str, batch: int = 32
-) -> np.ndarray:
-    """One score per row in the metric of ``task``; shape (rows,), float64."""
-    parts = [
-        _row_scores(logits, inputs["labels"], task).cpu().numpy()
-        for logits, inputs in outputs(model, rows, collate, batch)
-    ]
-    return np.concatenate(parts).astype(np.float64)
+) -> Scored:
+    """Score every row of ``rows``."""
+    parts, losses = [], []
+    for logits, inputs in outputs(model, rows, collate, batch):
+        values, loss = _row_scores(logits, inputs["labels"], task)
+        parts.append(values.cpu().numpy())
+        losses.append(loss.cpu().numpy())
+    return Scored(
+        np.concatenate(parts).astype(np.float64), float(np.concatenate(losses).mean(dtype="f8"))
+    )
 
 
-def _row_scores(logits: torch.Tensor, labels: torch.Tensor, task: str) -> torch.Tensor:
+def _row_scores(
+    logits: torch.Tensor, labels: torch.Tensor, task: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(scores, losses), both of shape (rows,)."""
     if task == "regression":
-        return (logits.squeeze(-1) - labels).square()
+        squares = (logits.squeeze(-1) - labels).square()
+        return squares, squares
     if task == "causal-lm":
         # Prompt methods put virtual tokens in front; the last positions are those of the text.
         logits = logits[:, -labels.shape[1] :]
@@ -143,5 +163,6 @@ def _row_scores(logits: torch.Tensor, labels: torch.Tensor, task: str) -> torch.
             logits[:, :-1].transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none"
         )
         counted = (labels[:, 1:] != -100).sum(1).clamp(min=1)
-        return losses.sum(1) / counted
-    return (logits.argmax(-1) == labels).to(torch.float32)
+        return losses.sum(1) / counted, losses.sum(1) / counted
+    losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+    return (logits.argmax(-1) == labels).to(torch.float32), losses

@@ -271,8 +271,8 @@ class MethodContract:
 
         def scored(batch: int) -> torch.Tensor:
             if task == "causal-lm":
-                found = scoring.scores(model, case.rows, case.setup.collator, task, batch)
-                return torch.from_numpy(found)
+                found = scoring.score(model, case.rows, case.setup.collator, task, batch)
+                return torch.from_numpy(found.scores)
             parts = scoring.outputs(model, case.rows, case.setup.collator, batch)
             return torch.cat([logits for logits, _ in parts])
 

@@ -1,22 +1,16 @@
 """rsLoRA: LoRA scaled by alpha / sqrt(r) (Kalajdzievski 2023, arXiv 2312.03732)."""
 
-import peft
+from typing import ClassVar
 
-from parsimony.adapt.method import Facts, LowRank
+from parsimony.adapt.methods.lora import Lora
 
 
-class RsLora(LowRank):
+class RsLora(Lora):
     """W + (alpha / sqrt(r)) B A with alpha = 4, which equals LoRA's scale at r = 4."""
 
     name = "rslora"
     source = "arXiv 2312.03732"
+    flags: ClassVar[dict[str, bool]] = {"use_rslora": True}
 
-    def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
-        return peft.LoraConfig(
-            task_type=facts.task_type,
-            r=size,
-            lora_alpha=4,
-            lora_dropout=dropout,
-            use_rslora=True,
-            target_modules=facts.targets(),
-        )
+    def alpha(self, size: int) -> int:
+        return 4

@@ -1,0 +1,65 @@
+"""Write docs/commands.md: the help of every command, as ``--help`` prints it.
+
+``tools/commands.py`` rewrites it; ``tools/commands.py --check`` fails when it is stale.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import typer
+
+from parsimony.cli.main import build
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
+WIDTH = 100
+HEADER = """\
+# Commands
+
+What `--help` prints, command by command. `tools/commands.py` writes this page. The exit codes are
+in [architecture.md](architecture.md#the-command-line).
+"""
+
+
+def helps(
+    command: click.Command, name: str = "parsimony", parent: click.Context | None = None
+) -> Iterator[tuple[str, str]]:
+    """(full name, help) of a command and of everything below it."""
+    context = click.Context(
+        command,
+        info_name=name,
+        parent=parent,
+        terminal_width=WIDTH,
+        help_option_names=["--help"],
+    )
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            yield from helps(command.commands[child], child, context)
+
+
+def render() -> str:
+    """The whole page."""
+    sections = [
+        f"## {name}\n\n```text\n{text.rstrip()}\n```\n"
+        for name, text in helps(typer.main.get_command(build()))
+    ]
+    return "\n".join([HEADER, *sections])
+
+
+def main(arguments: list[str]) -> None:
+    wanted = render()
+    if arguments == ["--check"]:
+        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != wanted:
+            sys.exit("docs/commands.md is stale; run: .venv/bin/python tools/commands.py")
+    elif arguments:
+        sys.exit("usage: tools/commands.py [--check]")
+    else:
+        PAGE.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
