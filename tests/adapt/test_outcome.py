@@ -133,7 +133,7 @@ def test_the_shipped_adapter_scores_what_its_trial_scored(
     ]  # fmt: skip
     for split in ("validation", "test"):
         rows = plan.setup.rows(split)
-        again = scoring.scores(loaded.model, rows, loaded.collator, plan.setup.task)
+        again = scoring.score(loaded.model, rows, loaded.collator, plan.setup.task).scores
         stored = scores_of(finished.folder / trials[0]["folder"], split, plan.steps)
         assert again.tolist() == stored.tolist()
 

@@ -60,8 +60,8 @@ def predict(loaded: Loaded, rows: pd.DataFrame, name: str, batch: int = 32) -> t
     whole = loaded.tokenizer(*(texts[column].tolist() for column in texts), verbose=False)
     cut = sum(len(ids) > origin["window"] for ids in whole["input_ids"])
     notice = (
-        f"{cut} texts ({cut / len(texts):.1%}) are longer than the window of {origin['window']} "
-        "tokens and were cut"
+        f"{cut} of {len(texts)} texts ({cut / len(texts):.1%}) are longer than the window of "
+        f"{origin['window']} tokens and were cut"
     )
     return result, notice if cut else ""
 

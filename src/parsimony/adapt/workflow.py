@@ -253,6 +253,7 @@ def _plan(
         if getattr(request, name) is not None
     }
     speed = calibrated()
+    side_by_side = _within_memory(side_by_side, options, speed, request.budget)
     spent = time.perf_counter() - began
     scale, seconds = search.choose_scale(
         setup, options, speed, rows, request.budget, spent, side_by_side, fixed
@@ -272,6 +273,7 @@ def _plan(
         "base_parameters": solve.base_parameters(setup),
         "dropped": [asdict(d) for d in dropped],
         "seconds": seconds,
+        "workers": side_by_side,
         "data": {
             "name": found.name,
             "task": found.task,
@@ -288,6 +290,19 @@ def _plan(
     )
     plan.write(run.folder)
     return plan, record
+
+
+def _within_memory(
+    side_by_side: int,
+    options: dict[str, solve.Option],
+    speed: solve.Calibration,
+    budget: Budget,
+) -> int:
+    """As many trainings side by side as the memory limit holds: it is a limit on all of them."""
+    if budget.memory is None:
+        return side_by_side
+    peak = max(option.step.peak_bytes for option in options.values()) + speed.overhead
+    return max(1, min(side_by_side, int(budget.memory // peak)))
 
 
 def _workers(request: Request, setup: Setup) -> int:
@@ -335,7 +350,8 @@ def _carry_out(run: Run, request: Request, console: Console, began: float) -> di
     """Search, choose, report."""
     plan = Plan.read(run.folder)
     metric = METRICS[plan.setup.task]
-    engine = workers.engine(request.engine, _workers(request, plan.setup), request.address)
+    side_by_side = run.read("prediction.json")["workers"]
+    engine = workers.engine(request.engine, side_by_side, request.address)
 
     def phase(title: str, total: int) -> Any:
         return console.phase(title, total)

@@ -78,6 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # also in our worker processes
     try:
         code = _invoke(arguments)
+        if code == 130:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         sys.stdout.flush()  # here, where a reader that went away is understood
         sys.exit(code)
     except ParsimonyError as error:
@@ -107,6 +109,10 @@ def _invoke(arguments: list[str]) -> int:
     """Run the command; its exit code."""
     try:
         code = build()(args=arguments, prog_name="parsimony", standalone_mode=False)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # an error to click, not to us
+            raise stop.__context__ from None
+        raise
     except Exception as error:
         if type(error).__name__ != "NoArgsIsHelpError":  # click's, from wherever typer has it
             raise

@@ -59,7 +59,7 @@ def _format(data: str, out: Path | None) -> str:
     """The extension that tells the format of the answer."""
     import sys
 
-    from parsimony.core.data.files import is_data_file
+    from parsimony.core.data.files import _recognise, is_data_file
     from parsimony.core.errors import InputError
 
     if out is not None:
@@ -71,7 +71,4 @@ def _format(data: str, out: Path | None) -> str:
         return out.suffix.lower()
     if data != "-":
         return Path(data).suffix.lower()
-    start = sys.stdin.buffer.peek(1).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start[:4] == b"PAR1":
-        return ".parquet"
-    return ".jsonl" if start[:1] in (b"{", b"[") else ".csv"
+    return _recognise(sys.stdin.buffer.peek(1))  # type: ignore[attr-defined]

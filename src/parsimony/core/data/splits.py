@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
@@ -53,16 +54,22 @@ def cut(
         members = strata(table, group)
         parts = {"": list(range(len(members)))}
     _refuse_small(parts, needed, file, by_class=by_class, group=group)
-    for rest in parts.values():
+    for number, rest in enumerate(parts.values()):
         size = max(1, round(HELD_OUT * len(rest)))
         for name in held_out:
-            rest, taken = train_test_split(rest, test_size=size, random_state=seed)
+            state = _state(seed, number)
+            rest, taken = train_test_split(rest, test_size=size, random_state=state)
             places[name] += taken
         places["train"] += rest
     if group is not None:
         rows = list(members.values())
         places = {name: [row for i in units for row in rows[i]] for name, units in places.items()}
     return {name: table.iloc[sorted(positions)] for name, positions in places.items()}
+
+
+def _state(seed: int, number: int) -> int:
+    """A random state of its own for each class, so that classes of one size are cut differently."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def _refuse_small(
@@ -110,9 +117,10 @@ def sample(
         )
     sizes = _quotas([len(rows) for rows in parts.values()], limit, least)
     kept: list[int] = []
-    for rows, size in zip(parts.values(), sizes, strict=True):
+    for number, (rows, size) in enumerate(zip(parts.values(), sizes, strict=True)):
         if size < len(rows):
-            rows, _ = train_test_split(rows, train_size=size, random_state=seed)
+            state = _state(seed, number)
+            rows, _ = train_test_split(rows, train_size=size, random_state=state)
         kept += rows
     return table.iloc[sorted(kept)]
 
