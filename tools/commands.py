@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from parsimony.cli.main import build
 
@@ -25,10 +25,10 @@ in [architecture.md](architecture.md#the-command-line).
 
 
 def helps(
-    command: click.Command, name: str = "parsimony", parent: click.Context | None = None
+    command: TyperCommand, name: str = "parsimony", parent: typer.Context | None = None
 ) -> Iterator[tuple[str, str]]:
     """(full name, help) of a command and of everything below it."""
-    context = click.Context(
+    context = typer.Context(
         command,
         info_name=name,
         parent=parent,
@@ -36,7 +36,7 @@ def helps(
         help_option_names=["--help"],
     )
     yield context.command_path, command.get_help(context)
-    if isinstance(command, click.Group):
+    if isinstance(command, TyperGroup):
         for child in command.list_commands(context):
             yield from helps(command.commands[child], child, context)
 

@@ -64,9 +64,7 @@ def environment() -> dict[str, str]:
 
 def call(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run to the end and insist on success."""
-    done = subprocess.run(
-        arguments, capture_output=True, text=True, env=environment(), check=False
-    )
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
     return done
 

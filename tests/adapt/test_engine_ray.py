@@ -47,4 +47,3 @@ def _kill_a_busy_worker(driver: int) -> bool:
         except psutil.NoSuchProcess:
             continue
     return False
-

@@ -236,7 +236,7 @@ def test_the_command_line_says_what_was_found(finished: Finished, result: dict[s
     assert f"Use it:  parsimony predict {finished.folder} FILE" in lines
     phases = [line for line in finished.stderr.splitlines() if not line.startswith("  ")]
     assert phases[:2] == ["Reading model and data", "Counting what fits the budget"]
-    assert phases[-1] == "Final comparison: 2 candidates on 3 seeds"
+    assert phases[-1] == "Final comparison: 3 candidates on 3 seeds"
     for row in result["leaderboard"]:
         assert any(row["candidate"] in line and row["verdict"] in line for line in lines)
 

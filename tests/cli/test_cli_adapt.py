@@ -204,10 +204,6 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
         "causal-lm needs a model that reads from left to right, which 'bert' does not, but got "
         "'model'. Choose a decoder such as GPT-2, or another --task",
     ),
-    "a word for a number": (
-        ["--seeds", "three"],
-        "Invalid value for '--seeds': 'three' is not a valid integer. See 'parsimony --help'",
-    ),
 }  # fmt: skip
 
 

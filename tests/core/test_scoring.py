@@ -90,9 +90,7 @@ def test_padding_does_not_change_a_score(task: str, model, side: str) -> None:
     lengths = {len(rows[i]["input_ids"]) for i in range(len(rows))}
     assert len(lengths) > 3
     collate = Collator(tokenizer, task)
-    alone, together = (
-        scoring.score(model(), rows, collate, task, batch=b).scores for b in (1, 8)
-    )
+    alone, together = (scoring.score(model(), rows, collate, task, batch=b).scores for b in (1, 8))
     np.testing.assert_allclose(alone, together, atol=1e-5)
     assert np.ptp(alone) > 1e-4  # the scores tell rows apart, so the comparison says something
 

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from parsimony.cli.main import build
 
@@ -34,14 +34,14 @@ def sources() -> dict[str, ast.Module]:
 
 
 @pytest.fixture(scope="session")
-def commands() -> dict[str, click.Command]:
+def commands() -> dict[str, TyperCommand]:
     """``"papers list"`` -> its command, for every command that is not a group."""
     return dict(leaves(typer.main.get_command(build())))
 
 
-def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+def leaves(command: TyperCommand, path: str = "") -> Iterator[tuple[str, TyperCommand]]:
     """Walk the command tree and yield the ends of it."""
-    if not isinstance(command, click.Group):
+    if not isinstance(command, TyperGroup):
         yield path, command
         return
     for name, child in command.commands.items():

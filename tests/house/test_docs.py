@@ -27,10 +27,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 from test_pages import check, make_targets, shown
+from typer.core import TyperCommand
 
 from parsimony.core.errors import ParsimonyError
 from parsimony.testing import tiny
@@ -161,7 +161,7 @@ def test_every_block_of_a_page_runs(
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_shown_commands_parse(root: Path, commands: dict[str, click.Command], name: str) -> None:
+def test_shown_commands_parse(root: Path, commands: dict[str, TyperCommand], name: str) -> None:
     found = blocks((root / f"docs/{name}.md").read_text(encoding="utf-8"))
     lines = [words for b in found if b.language == "console" for words in lines_of(b)]
     wrong = [check(words, commands, make_targets(root)) for words in lines]
@@ -215,7 +215,7 @@ def load(file: Path) -> ModuleType:
     return module
 
 
-def test_the_page_of_commands_is_current(root: Path, commands: dict[str, click.Command]) -> None:
+def test_the_page_of_commands_is_current(root: Path, commands: dict[str, TyperCommand]) -> None:
     tool = load(root / "tools/commands.py")
     tool.main(["--check"])
     page = tool.PAGE.read_text(encoding="utf-8")

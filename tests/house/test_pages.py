@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
-import click
 import pytest
+import typer
+from typer.core import TyperCommand
 
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md")
 
@@ -35,7 +37,7 @@ def shown(text: str) -> list[list[str]]:
     return [w for w in words if w]
 
 
-def check(words: list[str], commands: dict[str, click.Command], targets: set[str]) -> str:
+def check(words: list[str], commands: dict[str, TyperCommand], targets: set[str]) -> str:
     """Why a shown command would not run, or an empty string."""
     program, *arguments = words
     if program == "make":
@@ -46,10 +48,10 @@ def check(words: list[str], commands: dict[str, click.Command], targets: set[str
     for length in (2, 1):
         command = commands.get(" ".join(arguments[:length]))
         if command is not None:
-            context = click.Context(command)
+            context = typer.Context(command)
             try:
                 _, left, _ = command.make_parser(context).parse_args(arguments[length:])
-            except click.UsageError as error:
+            except typer.TyperException as error:
                 return error.format_message()
             return f"{words}: {left} is too much" if left else ""
     return f"there is no command {' '.join(words)}"
@@ -90,7 +92,7 @@ def test_a_page_without_markers_is_refused(tree: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_shown_commands_parse(root: Path, commands: dict[str, click.Command], page: str) -> None:
+def test_shown_commands_parse(root: Path, commands: dict[str, TyperCommand], page: str) -> None:
     targets = make_targets(root)
     found = [check(w, commands, targets) for w in shown((root / page).read_text(encoding="utf-8"))]
     assert not any(found), "\n".join(filter(None, found))
@@ -102,7 +104,12 @@ def test_the_readme_shows_the_two_commands(root: Path) -> None:
 
 
 def test_the_check_sees_a_wrong_command() -> None:
-    leaf = click.Command("list", params=[click.Option(["--json"], is_flag=True)])
+    app = typer.Typer()
+
+    @app.command("list")
+    def list_(json: Annotated[bool, typer.Option("--json")] = False) -> None: ...
+
+    leaf = typer.main.get_command(app)
     known, targets = {"papers list": leaf}, {"test"}
     assert check(["make", "tests"], known, targets) == "make has no target tests"
     assert check(["parsimony", "fly"], known, targets) == "there is no command parsimony fly"

@@ -15,7 +15,7 @@ NOWHERE = ("192.0.2.1", 80)  # TEST-NET-1, RFC 5737: reserved for documentation
 def test_the_outside_is_blocked(method: str) -> None:
     with (
         socket.socket() as client,
-        pytest.raises(no_network.OutsideConnection, match=r"may not reach \('192\.0\.2\.1'"),
+        pytest.raises(no_network.OutsideConnectionError, match=r"may not reach \('192\.0\.2\.1'"),
     ):
         getattr(client, method)(NOWHERE)
 
@@ -23,14 +23,14 @@ def test_the_outside_is_blocked(method: str) -> None:
 def test_datagrams_are_blocked() -> None:
     with (
         socket.socket(type=socket.SOCK_DGRAM) as client,
-        pytest.raises(no_network.OutsideConnection),
+        pytest.raises(no_network.OutsideConnectionError),
     ):
         client.sendto(b"hello", NOWHERE)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "example.org"])
 def test_names_are_not_looked_up(host: str) -> None:
-    with pytest.raises(no_network.OutsideConnection, match="may not look up"):
+    with pytest.raises(no_network.OutsideConnectionError, match="may not look up"):
         socket.create_connection((host, 80), timeout=1)
 
 

@@ -224,18 +224,20 @@ def _baseline(
 
 
 def _measured(run: Path, plan: Plan, candidate: Candidate) -> Footprint:
-    """Over the seeds that trained from the first step in one go: worst peak, mean of the rest."""
-    seen = []
-    for seed in plan.seeds[1:]:
-        file = folder_of(run, candidate, seed) / f"measured-{plan.steps}.json"
-        seen.append(Footprint.from_dict(artifacts.read_json(file)))
+    """Over the seeds where a figure is known: the worst peak, the mean of the rest."""
+    seen = [
+        Footprint.from_dict(
+            artifacts.read_json(folder_of(run, candidate, seed) / f"measured-{plan.steps}.json")
+        )
+        for seed in plan.seeds
+    ]
 
     def fold(name: str, how: Any) -> Figure:
         figures = [getattr(footprint, name) for footprint in seen]
-        values = [figure.value for figure in figures]
-        if any(value is None for value in values):
-            return next(figure for figure in figures if figure.value is None)
-        return Figure(float(how(values)), "measured", figures[0].note)
+        known = [figure for figure in figures if figure.known]
+        if not known:
+            return figures[0]  # type: ignore[no-any-return]
+        return Figure(float(how([f.value for f in known])), "measured", known[0].note)
 
     names = ("parameters", "trainable", "stored_bytes", "flops", "seconds", "energy")
     return Footprint(

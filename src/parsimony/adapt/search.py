@@ -124,7 +124,8 @@ def predicted_seconds(
     baselines = sum(1 for name in options if method(name).baseline)
     others = len(options) - baselines
     first = (others + baselines) * scale.configurations
-    second = _kept(others * scale.configurations) + baselines * max(1, _kept(scale.configurations))
+    second = max(_kept(others * scale.configurations), min(scale.finalists, others))
+    second += baselines * _kept(scale.configurations)
     finals = (min(scale.finalists, others) + baselines) * scale.seeds
     work = typical * (first * _RUNGS[0] + second * (_RUNGS[1] - _RUNGS[0]) + finals)
     starts = (first + second + finals) * calibration.startup
@@ -307,12 +308,13 @@ def _rank(alive: list[int], results: list[dict[str, Any]], sign: float) -> list[
 
 
 def _promote(plan: Plan, ranking: list[int]) -> set[int]:
-    """The best third, and the best third of each baseline among its own kind."""
+    """The best third, of each baseline among its own kind, and enough methods for the finals."""
     groups: dict[str, list[int]] = {}
     for index in ranking:
         name = plan.candidates[index].method
         groups.setdefault(name if method(name).baseline else "", []).append(index)
-    return {index for group in groups.values() for index in group[: _kept(len(group))]}
+    going = {index for group in groups.values() for index in group[: _kept(len(group))]}
+    return going | _finalists(plan, ranking)
 
 
 def _finalists(plan: Plan, ranking: list[int]) -> set[int]:

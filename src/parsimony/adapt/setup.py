@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 from torch import nn
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from parsimony.adapt.method import Facts, method
 from parsimony.core import artifacts, pretrained
@@ -81,6 +82,11 @@ class Setup:
     def collator(self) -> Collator:
         return Collator(self.tokenizer, self.task)
 
+    @functools.cached_property
+    def positions(self) -> int:
+        """Longest input the model takes, in tokens."""
+        return positions(self.facts.config, self.tokenizer)
+
     def rows(self, split: str, limit: int | None = None) -> EncodedRows:
         """The encoded rows of a split, or the first ``limit`` of them."""
         table = pd.read_parquet(self.folder / f"{split}.parquet")
@@ -91,6 +97,12 @@ class Setup:
         """The pretrained model wrapped by a method; head and adapter drawn from ``seed``."""
         model = pretrained.load(self.model, self.task, self.labels, seed)
         return method(name).apply(model, self.facts, size, dropout, seed).to(self.device)
+
+
+def positions(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Longest input a model takes, in tokens; 512 where its config does not say."""
+    said = getattr(config, "max_position_embeddings", None) or 512
+    return min(said, tokenizer.model_max_length)
 
 
 def keep_splits(data: TaskData, folder: Path) -> None:

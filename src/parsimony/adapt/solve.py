@@ -16,7 +16,7 @@ from pathlib import Path
 
 import peft
 
-from parsimony.adapt.method import Facts, Method, method, methods
+from parsimony.adapt.method import Method, method, methods
 from parsimony.adapt.setup import Setup, label
 from parsimony.core import artifacts, cost, pretrained, training, units
 from parsimony.core.budget import Budget
@@ -134,7 +134,7 @@ def solve(
     needed: list[tuple[float, float]] = []  # of each method's smallest size: share and peak
     total = base_parameters(setup)
     for name in names:
-        reason = _refusal(method(name), setup.facts)
+        reason = _refusal(method(name), setup)
         if reason:
             dropped.append(Dropped(name, reason))
             continue
@@ -188,16 +188,28 @@ def base_parameters(setup: Setup) -> int:
     return cost.count(cost.on_meta(lambda: pretrained.build(setup.facts.config, setup.task)))[0]
 
 
-def _refusal(way: Method, facts: Facts) -> str | None:
-    if way.baseline and way.full and not facts.linear:
+def _refusal(way: Method, setup: Setup) -> str | None:
+    if way.baseline and way.full and not setup.facts.linear:
         return "the model has no linear layer"
-    return way.refusal(facts) or (None if way.sizes(facts) else "no size suits this model")
+    if reason := way.refusal(setup.facts):
+        return reason
+    return None if _sizes(way, setup) else "no size suits this model and window"
+
+
+def _sizes(way: Method, setup: Setup) -> list[int]:
+    """The method's sizes whose virtual tokens, where it has any, leave room for the window."""
+    facts = setup.facts
+
+    def virtual(size: int) -> int:
+        return 0 if way.full else getattr(way.config(facts, size, 0.0), "num_virtual_tokens", 0)
+
+    return [s for s in way.sizes(facts) if setup.window + virtual(s) <= setup.positions]
 
 
 def _counts(setup: Setup, name: str) -> dict[int, int]:
     """Trainable parameters by size; sizes that add none over a smaller one are left out."""
     counts: dict[int, int] = {}
-    for size in method(name).sizes(setup.facts):
+    for size in _sizes(method(name), setup):
         number = cost.count(_wrapped(setup, name, size))[1]
         if number > max(counts.values(), default=0):
             counts[size] = number
@@ -278,8 +290,8 @@ def calibrate(setup: Setup, engine: Engine, workers: int) -> Calibration:
 def _reference(setup: Setup) -> tuple[str, int]:
     """The method that is timed: the first adapter that fits the model at its smallest size."""
     for name, way in methods().items():
-        if not way.baseline and not _refusal(way, setup.facts):
-            return name, way.sizes(setup.facts)[0]
+        if not way.baseline and not _refusal(way, setup):
+            return name, _sizes(way, setup)[0]
     return "full", 0
 
 

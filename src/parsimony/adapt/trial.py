@@ -26,6 +26,8 @@ from parsimony.core.meter import Meter
 from parsimony.core.run import lock
 from parsimony.core.training import TrainSettings
 
+_PARTLY = Figure.unknown("it went on from a checkpoint: no single call saw all of it")
+
 
 def folder_of(run: Path, candidate: Candidate, seed: int) -> Path:
     """Where a trial lives."""
@@ -59,13 +61,14 @@ def run_trial(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
     # A worker orphaned by a kill may live for a moment; the lock keeps it from writing here.
     with lock(folder / ".lock", wait=True):
         if not done.is_file():
+            fresh = training.newest_checkpoint(folder / "checkpoints") is None
             with Meter(plan.setup.device) as meter:
                 result, model = _run(plan, candidate, job["seed"], stop, folder, progress)
             measured = replace(
                 _measured(plan, model, folder) if stop == plan.steps else Footprint(),
                 peak_memory=meter.peak_memory,
-                seconds=meter.seconds,
-                energy=meter.energy,
+                seconds=meter.seconds if fresh else _PARTLY,
+                energy=meter.energy if fresh else _PARTLY,
             )
             artifacts.write_json(folder / f"measured-{stop}.json", measured.as_dict())
             artifacts.write_json(done, result)
@@ -217,5 +220,3 @@ def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
         "row": (scored - trained) / len(few),
         "peak_bytes": meter.peak_memory.value,
     }
-
-

@@ -17,7 +17,7 @@ from typing import Any
 
 from parsimony.adapt import outcome, search, solve
 from parsimony.adapt.method import method, methods
-from parsimony.adapt.setup import Plan, Setup, keep_splits
+from parsimony.adapt.setup import Plan, Setup, keep_splits, positions
 from parsimony.core import data, pretrained, training, units, workers
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
@@ -319,7 +319,7 @@ def _window(
     """(window, where it came from, notice about texts that are cut)."""
     tokenizer = pretrained.tokenizer(model)
     config = pretrained.config(model, found.task, found.labels)
-    most = min(getattr(config, "max_position_embeddings", None) or 512, tokenizer.model_max_length)
+    most = positions(config, tokenizer)
     table = found.splits["train"]
     columns = [table["text"].tolist()]
     if "text_pair" in table:

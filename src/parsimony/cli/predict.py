@@ -59,7 +59,7 @@ def _format(data: str, out: Path | None) -> str:
     """The extension that tells the format of the answer."""
     import sys
 
-    from parsimony.core.data.files import _recognise, is_data_file
+    from parsimony.core.data.files import is_data_file, recognise
     from parsimony.core.errors import InputError
 
     if out is not None:
@@ -71,4 +71,4 @@ def _format(data: str, out: Path | None) -> str:
         return out.suffix.lower()
     if data != "-":
         return Path(data).suffix.lower()
-    return _recognise(sys.stdin.buffer.peek(1))  # type: ignore[attr-defined]
+    return recognise(sys.stdin.buffer.peek(1))  # type: ignore[attr-defined]

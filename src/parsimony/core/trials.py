@@ -74,12 +74,13 @@ def bootstrap(
         )
     seeds, rows = scores.shape
     random = np.random.default_rng(seed)
-    by_seed = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+    by_seed = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
     means = np.empty(resamples)
     for start in range(0, resamples, _BLOCK):
         block = slice(start, min(start + _BLOCK, resamples))
-        by_row = random.multinomial(rows, np.full(rows, 1 / rows), size=len(means[block])) / rows
+        by_row = random.multinomial(rows, np.full(rows, 1 / rows), size=len(means[block]))
         means[block] = np.einsum("bs,bs->b", by_seed[block], by_row @ scores.T)
+    means /= seeds * rows  # last, so that whole scores add up exactly and a zero end is zero
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(scores.mean()), float(low), float(high))

@@ -1,4 +1,4 @@
-"""A pytest plug-in that lets sockets reach this machine only (``-p parsimony.testing.no_network``)."""
+"""A pytest plug-in (``-p parsimony.testing.no_network``): sockets reach this machine only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
 
-class OutsideConnection(RuntimeError):
+class OutsideConnectionError(RuntimeError):
     """A test tried to reach another machine."""
 
 
@@ -38,7 +38,7 @@ def _own_addresses() -> set[str]:
 
 def _refuse(family: int, address: Any) -> None:
     if family in (socket.AF_INET, socket.AF_INET6) and not _local(address[0]):
-        raise OutsideConnection(f"tests may not reach {address!r}")
+        raise OutsideConnectionError(f"tests may not reach {address!r}")
 
 
 _getaddrinfo = socket.getaddrinfo
@@ -46,7 +46,7 @@ _getaddrinfo = socket.getaddrinfo
 
 def _guarded_getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
     if not _local(host):
-        raise OutsideConnection(f"tests may not look up {host!r}")
+        raise OutsideConnectionError(f"tests may not look up {host!r}")
     return _getaddrinfo(host, *args, **options)
 
 

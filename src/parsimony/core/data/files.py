@@ -38,7 +38,7 @@ def read_rows(source: str | Path, *, columns: Sequence[str] | None = None) -> pd
     """
     if str(source) == "-":
         name, data = "standard input", sys.stdin.buffer.read()
-        table = _PARSERS[_recognise(data)](data, name)
+        table = _PARSERS[recognise(data)](data, name)
     else:
         name, table = str(source), read_table(Path(source))
     if columns is None:
@@ -113,7 +113,7 @@ def from_arrow(table: Any, file: str) -> pd.DataFrame:
     return make_table(columns, file)
 
 
-def _recognise(data: bytes) -> str:
+def recognise(data: bytes) -> str:
     """The extension that fits the first bytes of a stream."""
     if data[:4] == b"PAR1":
         return ".parquet"
