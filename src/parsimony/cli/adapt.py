@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from parsimony.cli import options
+from parsimony.cli.tables import table
 
 if TYPE_CHECKING:
     from parsimony.adapt.workflow import Request
@@ -173,10 +174,7 @@ def _preview(request: Request, console: Console, json: bool) -> None:
     if json:
         emit(found)
         return
-    from parsimony.cli.tables import table
-
     table(
-        "What fits, with its predicted cost",
         ["candidate", "trainable", "stored", "peak memory", "time of one training"],
         [
             [c["candidate"], units.format_count(c["trainable"]),
@@ -184,6 +182,8 @@ def _preview(request: Request, console: Console, json: bool) -> None:
              units.format_seconds(c["seconds"])]
             for c in found["candidates"]
         ],
+        title="What fits, with its predicted cost",
+        numbers=range(1, 5),
     )  # fmt: skip
     for drop in found["dropped"]:
         print(f"Dropped {drop['method']}: {drop['reason']}")
@@ -205,13 +205,14 @@ def _show(folder: Path, result: dict[str, Any]) -> None:
         return f"{100 * value:.1f} %" if share else f"{value:.4g}"
 
     table(
-        f"Test {result['metric']['name']}, 95 % intervals over seeds and rows",
         ["candidate", "test", "low", "high", "trainable", "verdict"],
         [
             [row["candidate"], number(row["score"]["estimate"]), number(row["score"]["low"]),
              number(row["score"]["high"]), units.format_count(row["trainable"]), row["verdict"]]
             for row in result["leaderboard"]
         ],
+        title=f"Test {result['metric']['name']}, 95 % intervals over seeds and rows",
+        numbers=range(1, 5),
     )  # fmt: skip
     print(result["recommendation"]["sentence"])
     if result["baseline"]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from parsimony.cli import options
+from parsimony.cli.tables import table
 
 
 def command(
@@ -28,20 +29,18 @@ def command(
     if json:
         emit({"summary": short, "entries": [{"run": run, **asdict(e)} for run, e in entries]})
         return
-    from parsimony.cli.tables import table
-
     if not quiet:
         table(
-            "Predicted and measured",
             ["run", "of", "quantity", "predicted", "measured", "error"],
             [
                 [run, e.subject, e.quantity, _value(e.predicted, e.unit),
                  _value(e.measured, e.unit), _error(e.error)]
                 for run, e in entries
             ],
+            title="Predicted and measured",
+            numbers=range(3, 6),
         )  # fmt: skip
     table(
-        "Errors: (predicted - measured) / measured",
         ["quantity", "predictions", "unknown", "median", "worst under", "worst over"],
         [
             [row["quantity"], str(row["predictions"]), str(row["unknown"]),
@@ -49,6 +48,8 @@ def command(
              _error(row["worst_over"])]
             for row in short
         ],
+        title="Errors: (predicted - measured) / measured",
+        numbers=range(1, 6),
     )  # fmt: skip
 
 

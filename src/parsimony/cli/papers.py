@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from parsimony.cli import options
+from parsimony.cli.tables import table
 
 if TYPE_CHECKING:
     from parsimony.papers import Card, Claim
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The papers behind parsimony, as cards that run.", no_args_is_help=True)
 
 Slug = Annotated[str, typer.Argument(help="Name of the paper, as 'parsimony papers list' prints.")]
-
-_COLOURS = {"green": "green", "red": "red", "stale": "yellow", "not yet": "dim"}
-_PIPE_WIDTH = 250  # wide enough for every title, so that nothing is cut
 
 
 @app.command("list")
@@ -48,7 +45,7 @@ def list_(
     if json:
         emit({"cards": [_card_json(c) for c, _ in rows]})
         return
-    _table(
+    table(
         ("paper", "areas", "state", "claims", "title"),
         [
             (
@@ -226,7 +223,7 @@ def _claims_table(paper: Card, results: dict[str, Result], *, heading: bool) -> 
         state = state_of(paper, [result] if result else [])
         date = result.date[:10] if result else ""
         rows.append((c.name, c.level, published, ours, state, date, c.source))
-    _table(
+    table(
         ("claim", "level", "published", "ours", "state", "date", "figure from"),
         rows,
         heading=heading,
@@ -240,24 +237,3 @@ def _number(value: float | None) -> str:
     if value is None:
         return "no number"
     return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, heading: bool) -> None:
-    """A table on stdout: coloured and cut to the window only where a person is looking."""
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    table = Table(*columns, box=None, pad_edge=False, show_header=heading)
-    free = console.width
-    for column, *cells in zip(table.columns, columns, *rows, strict=True):
-        column.no_wrap, column.width = True, max(map(len, cells))
-        free -= column.width + 2
-    # A narrow window cuts the last column and leaves the others whole.
-    table.columns[-1].width = max(8, (table.columns[-1].width or 0) + min(0, free + 2))
-    for row in rows:
-        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
-    console.print(table)
