@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, folder)
     assert (code, err) == (0, "")
-    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]
-    rows = [cells for cells in lines if cells]
+    rows = [re.split(r"  +", line.strip()) for line in out.splitlines()]
     assert ["a", "lora r=8", "peak_memory", "2.384 MiB", "1.907 MiB", "+25.0 %"] in rows
     assert ["b", "lora r=8", "peak_memory", "976.6 KiB", "1.907 MiB", "-50.0 %"] in rows
     assert ["b", "lora r=8", "seconds", "1 min 30 s", "1 min 30 s", "+0.0 %"] in rows

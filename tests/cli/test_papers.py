@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from parsimony.cli import main
-from parsimony.cli import papers as cli_papers
+from parsimony.cli import main, tables
 from parsimony.papers import catalogue, record
 
 CARD = """
@@ -224,7 +223,7 @@ def test_a_narrow_window_cuts_only_the_last_column(
     call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(folder)
-    monkeypatch.setattr(cli_papers, "_PIPE_WIDTH", 44)
+    monkeypatch.setattr(tables, "_PIPE_WIDTH", 44)
     line = call("list", "--quiet")[1].rstrip()
     assert line.startswith("some-paper  adapt  not yet") and line.endswith("…")
 
