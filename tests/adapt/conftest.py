@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import runs
+import small_run
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,6 @@ class Finished:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The reference: two workers, never stopped."""
     home = tmp_path_factory.mktemp("adapt")
-    model, table = runs.prepare(home)
-    done = runs.call(runs.command(model, table, home / "run", "--workers", "2"))
+    model, table = small_run.prepare(home)
+    done = small_run.call(small_run.command(model, table, home / "run", "--workers", "2"))
     return Finished(home / "run", model, table, done.stdout, done.stderr)

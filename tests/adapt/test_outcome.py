@@ -14,7 +14,7 @@ import made_runs
 import numpy as np
 import peft
 import pytest
-import runs
+import small_run
 import torch
 import transformers
 from conftest import Finished
@@ -154,7 +154,7 @@ def test_the_load_snippet_runs_as_it_stands(finished: Finished, result: dict[str
         "\nprint(type(model).__name__, model.config.num_labels, tokenizer('crash').input_ids)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=finished.folder, env=runs.environment(),
+        [sys.executable, "-c", code], cwd=finished.folder, env=small_run.environment(),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

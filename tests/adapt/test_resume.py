@@ -5,24 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-import runs
+import small_run
 from conftest import Finished
 
 pytestmark = pytest.mark.xdist_group("adapt-runs")
-
-
-def _wait_for(process: subprocess.Popen[str], happened: Callable[[], bool]) -> bool:
-    """Watch until it happened or the process ended; true when it happened."""
-    while process.poll() is None:
-        if happened():
-            return True
-    return False
 
 
 def _sealed(out: Path) -> int:
@@ -37,7 +28,7 @@ def _sealed(out: Path) -> int:
 def _start(arguments: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-        env=runs.environment(),
+        env=small_run.environment(),
     )  # fmt: skip
 
 
@@ -45,32 +36,32 @@ def _start(arguments: list[str]) -> subprocess.Popen[str]:
 def test_killed_again_and_again(finished: Finished, tmp_path: Path) -> None:
     out = tmp_path / "run"
     random = np.random.default_rng(7)
-    arguments = runs.command(finished.model, finished.table, out, "--workers", "2")
+    arguments = small_run.command(finished.model, finished.table, out, "--workers", "2")
     kills = 0
     for _ in range(4):
         process = _start(arguments)
         target = _sealed(out) + int(random.integers(1, 60))
-        if _wait_for(process, lambda target=target: _sealed(out) >= target):
+        if small_run.wait_for(process, lambda target=target: _sealed(out) >= target):
             os.kill(process.pid, signal.SIGKILL)
             kills += 1
         process.wait()
         assert process.returncode in (0, -signal.SIGKILL)
-        arguments = runs.resume_command(out)
-    runs.call(arguments)
+        arguments = small_run.resume_command(out)
+    small_run.call(arguments)
     assert kills >= 3
-    assert runs.decided(out) == runs.decided(finished.folder)
+    assert small_run.decided(out) == small_run.decided(finished.folder)
 
 
 @pytest.mark.slow
 def test_killed_before_the_plan(finished: Finished, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = _start(runs.command(finished.model, finished.table, out, "--workers", "2"))
-    assert _wait_for(process, lambda: (out / "config.json").is_file())
+    process = _start(small_run.command(finished.model, finished.table, out, "--workers", "2"))
+    assert small_run.wait_for(process, lambda: (out / "config.json").is_file())
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (out / "plan.json").is_file()
-    runs.call(runs.resume_command(out))
-    assert runs.decided(out) == runs.decided(finished.folder)
+    small_run.call(small_run.resume_command(out))
+    assert small_run.decided(out) == small_run.decided(finished.folder)
 
 
 @pytest.mark.slow
@@ -78,8 +69,8 @@ def test_one_worker_decides_the_same_even_when_it_is_killed(
     finished: Finished, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    process = _start(runs.command(finished.model, finished.table, out, "--workers", "1"))
-    assert _wait_for(process, lambda: _sealed(out) >= 5)
+    process = _start(small_run.command(finished.model, finished.table, out, "--workers", "1"))
+    assert small_run.wait_for(process, lambda: _sealed(out) >= 5)
     workers = [
         child
         for child in psutil.Process(process.pid).children(recursive=True)
@@ -88,11 +79,13 @@ def test_one_worker_decides_the_same_even_when_it_is_killed(
     assert workers
     workers[0].kill()
     assert process.wait() == 0
-    assert runs.decided(out, but="config.json") == runs.decided(finished.folder, but="config.json")
+    assert small_run.decided(out, but="config.json") == small_run.decided(
+        finished.folder, but="config.json"
+    )
 
 
 def test_a_complete_run_is_only_read(finished: Finished) -> None:
-    before = runs.decided(finished.folder)
-    done = runs.call(runs.resume_command(finished.folder))
+    before = small_run.decided(finished.folder)
+    done = small_run.call(small_run.resume_command(finished.folder))
     assert "is complete; nothing to do" in done.stderr
-    assert runs.decided(finished.folder) == before
+    assert small_run.decided(finished.folder) == before

@@ -167,11 +167,14 @@ def test_workers_end_with_their_parent(tmp_path: Path, signal_: signal.Signals) 
 
 @pytest.mark.slow
 def test_ray_gives_the_same_answers(tmp_path: Path, monkeypatch) -> None:
-    pytest.importorskip("ray")
+    ray = pytest.importorskip("ray")
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     jobs = [{"x": x, "marker": str(tmp_path / "died")} for x in range(3)]
     units: list[float] = []
-    results = workers.engine("ray", 2).map("core_jobs:die_once", jobs, units.append)
+    try:
+        results = workers.engine("ray", 2).map("core_jobs:die_once", jobs, units.append)
+    finally:
+        ray.shutdown()
     assert (tmp_path / "died").exists()
     assert results == [{"square": 0}, {"square": 1}, {"square": 4}]
     assert sum(units) == 3

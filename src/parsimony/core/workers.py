@@ -71,6 +71,10 @@ class Local:
         self._context = multiprocessing.get_context("forkserver")
 
     def map(self, work: str, jobs: list[Job], progress: Progress) -> list[Job]:
+        return _results(self.answers(work, jobs, progress), len(jobs))
+
+    def answers(self, work: str, jobs: list[Job], progress: Progress) -> dict[int, Job]:
+        """What each job sent back: its result, or its error."""
         self._context.set_forkserver_preload([work.partition(":")[0]])
         waiting = list(range(len(jobs)))[::-1]
         attempts = [0] * len(jobs)
@@ -110,11 +114,11 @@ class Local:
             for _, process in running.values():
                 process.kill()
                 process.join()
-        return _results(answers, len(jobs))
+        return answers
 
 
 class Ray:
-    """Ray tasks; a task whose worker dies is run again by Ray.
+    """Ray tasks, each with a local worker of its own; one whose worker dies is run again.
 
     All nodes must see the run folder under the same path.
 
@@ -130,13 +134,7 @@ class Ray:
 
     def map(self, work: str, jobs: list[Job], progress: Progress) -> list[Job]:
         ray = self._ray
-        deaths = (
-            ray.exceptions.WorkerCrashedError,
-            ray.exceptions.OutOfMemoryError,
-            ray.exceptions.NodeDiedError,
-        )
-        started = not ray.is_initialized()
-        if started:
+        if not ray.is_initialized():  # left running for the next call; Ray ends it with us
             local = {} if self._address else {"num_cpus": self._workers}
             ray.init(
                 address=self._address,
@@ -145,22 +143,31 @@ class Ray:
                 configure_logging=False,
                 **local,
             )
-        try:
-            task = ray.remote(max_calls=1, max_retries=_ATTEMPTS - 1, num_cpus=1)(_answer)
-            pending = {task.remote(work, json.dumps(job)): i for i, job in enumerate(jobs)}
-            answers: dict[int, Job] = {}
-            while pending:
-                (ready,), _ = ray.wait(list(pending), num_returns=1)
-                index = pending.pop(ready)
-                try:
-                    answers[index] = json.loads(ray.get(ready))
-                except deaths as error:
-                    raise _died(type(error).__name__) from None
-                progress(jobs[index].get("units", 1))
-        finally:
-            if started:
-                ray.shutdown()
+        deaths = (
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.OutOfMemoryError,
+            ray.exceptions.NodeDiedError,
+        )
+        task = ray.remote(max_retries=_ATTEMPTS - 1, num_cpus=1)(_run_in_ray)
+        pending = {task.remote(work, json.dumps(job)): i for i, job in enumerate(jobs)}
+        answers: dict[int, Job] = {}
+        while pending:
+            (ready,), _ = ray.wait(list(pending), num_returns=1)
+            index = pending.pop(ready)
+            try:
+                answers[index] = json.loads(ray.get(ready))
+            except deaths as error:
+                raise _died(type(error).__name__) from None
+            progress(jobs[index].get("units", 1))
         return _results(answers, len(jobs))
+
+
+def _run_in_ray(work: str, job: str) -> str:
+    """Body of a Ray task: one local worker, forked from a server that stays loaded in between."""
+    try:
+        return json.dumps(Local(1).answers(work, [json.loads(job)], lambda _: None)[0])
+    except ParsimonyError as error:
+        return json.dumps({"error": "ParsimonyError", "text": str(error)})
 
 
 def _child(connection: Connection, work: str, job: str) -> None:
@@ -175,7 +182,7 @@ def _child(connection: Connection, work: str, job: str) -> None:
     connection.close()
 
 
-def _answer(work: str, job: str, progress: Progress = lambda units: None) -> str:
+def _answer(work: str, job: str, progress: Progress) -> str:
     """Run one job; its result or its error as JSON."""
     module, _, function = work.partition(":")
     # A bar may be on the terminal; libraries' notes to their own developers would tear it.

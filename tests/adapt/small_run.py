@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,18 @@ def call(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def wait_for(process: subprocess.Popen[str], happened: Callable[[], bool]) -> bool:
+    """Watch until it happened or the process ended; true when it happened."""
+    while True:
+        if happened():
+            return True
+        try:
+            process.wait(timeout=0.05)  # leaves the processor to the run
+        except subprocess.TimeoutExpired:
+            continue
+        return False
 
 
 def decided(run: Path, but: str = "") -> dict[str, str]:
