@@ -13,6 +13,8 @@ import pytest
 import small_run
 from conftest import Finished
 
+from parsimony.core import ledger
+
 pytestmark = pytest.mark.xdist_group("adapt-runs")
 
 
@@ -50,6 +52,8 @@ def test_killed_again_and_again(finished: Finished, tmp_path: Path) -> None:
     small_run.call(arguments)
     assert kills >= 3
     assert small_run.decided(out) == small_run.decided(finished.folder)
+    (whole,) = (e for _, e in ledger.read(out) if e.subject == "whole run")
+    assert whole.measured is None and "stopped and resumed" in whole.reason
 
 
 @pytest.mark.slow
