@@ -38,10 +38,7 @@ def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
         raise InputError(f"'{name}' trained the whole model: it is merged already",
                          hint=f"Use {run / 'model'}")  # fmt: skip
     if not method(name).mergeable:
-        raise InputError(
-            f"'{name}' cannot be merged into the base weights",
-            hint="Load it as an adapter instead; the report shows how",
-        )
+        raise peft_border.unmergeable(name)
     peft_border.refuse_unmergeable(loaded.model, name)
     if out.exists():
         raise InputError("the merged model needs a new folder", got=str(out), hint="Choose --out")

@@ -352,11 +352,7 @@ def _carry_out(run: Run, request: Request, console: Console, began: float) -> di
     metric = METRICS[plan.setup.task]
     side_by_side = run.read("prediction.json")["workers"]
     engine = workers.engine(request.engine, side_by_side, request.address)
-
-    def phase(title: str, total: int) -> Any:
-        return console.phase(title, total)
-
-    outcomes, finalists = search.search(plan, run.folder, engine, metric.sign, phase)
+    outcomes, finalists = search.search(plan, run.folder, engine, metric.sign, console.phase)
     result = outcome.write(run, plan, request.budget, outcomes, finalists, metric)
     outcome.grade(run, plan, finalists, time.perf_counter() - began)
     return result

@@ -112,6 +112,14 @@ def _same(saved: torch.Tensor, present: torch.Tensor) -> bool:
     return torch.equal(saved, present.detach().cpu().to(saved.dtype))
 
 
+def unmergeable(method: str) -> InputError:
+    """The error for a method whose adapter cannot be folded into the base weights."""
+    return InputError(
+        f"'{method}' cannot be merged into the base weights",
+        hint="Load it as an adapter instead; the report shows how",
+    )
+
+
 def refuse_unmergeable(model: nn.Module, method: str) -> None:
     """Raise where the adapter of ``model`` cannot be folded into the base weights.
 
@@ -119,7 +127,4 @@ def refuse_unmergeable(model: nn.Module, method: str) -> None:
         InputError: naming the method and what to do instead.
     """
     if not hasattr(getattr(model, "base_model", None), "merge_and_unload"):
-        raise InputError(
-            f"'{method}' cannot be merged into the base weights",
-            hint="Load it as an adapter instead; the report shows how",
-        )
+        raise unmergeable(method)
