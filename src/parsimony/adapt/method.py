@@ -18,7 +18,7 @@ from typing import ClassVar
 import peft
 import torch
 from torch import nn
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, TrainerCallback
 
 from parsimony.core import cost, peft_border, pretrained
 from parsimony.core.errors import InputError, nearest
@@ -161,6 +161,14 @@ class Method(ABC):
     def head_rate(self, facts: Facts, rate: float) -> float:
         """Learning rate of the task head beside an adapter trained at ``rate``."""
         return HEAD_RATE / facts.width
+
+    def rate_scale(self, parameter: str) -> float:
+        """Factor on the learning rate of a parameter, by its full name."""
+        return 1.0
+
+    def callbacks(self, model: nn.Module, steps: int) -> list[TrainerCallback]:
+        """What has to happen during a training of ``steps`` optimizer steps."""
+        return []
 
     @abstractmethod
     def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:

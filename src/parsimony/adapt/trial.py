@@ -86,10 +86,11 @@ def _run(
 ) -> tuple[dict[str, Any], nn.Module]:
     setup = plan.setup
     torch.set_num_threads(setup.threads)
+    way = method(candidate.method)
     model = setup.adapted(candidate.method, candidate.size, candidate.dropout, seed)
     settings = TrainSettings(
         learning_rate=candidate.learning_rate,
-        head_learning_rate=method(candidate.method).head_rate(setup.facts, candidate.learning_rate),
+        head_learning_rate=way.head_rate(setup.facts, candidate.learning_rate),
         steps=plan.steps,
         batch_size=setup.batch,
         seed=seed,
@@ -109,6 +110,8 @@ def _run(
             settings,
             folder,
             head=setup.facts.head,
+            scale=way.rate_scale,
+            callbacks=way.callbacks(model, plan.steps),
             stop_after=stop,
             evaluate=evaluate,
             evaluate_at=plan.evaluations,

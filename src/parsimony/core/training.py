@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,22 +68,52 @@ class DivergedError(ParsimonyError):
 def optimizer_for(
     parameters: list[nn.Parameter],
     settings: TrainSettings,
-    head: Sequence[nn.Parameter] = (),
+    rates: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """AdamW; vectors (biases, norms, scales) never decay, ``head`` has its own learning rate."""
-    fresh = {id(p) for p in head}
-    groups = [
-        {
-            "params": [p for p in parameters if (p.ndim > 1) == matrix and (id(p) in fresh) == new],
-            "weight_decay": settings.weight_decay if matrix else 0.0,
-            "lr": settings.head_learning_rate or settings.learning_rate
-            if new
-            else settings.learning_rate,
-        }
-        for new in (False, True)
-        for matrix in (True, False)
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+    """AdamW; vectors (biases, norms, scales) never decay.
+
+    Args:
+        parameters: what trains.
+        settings: see ``TrainSettings``.
+        rates: peak learning rates of those that do not train at ``settings.learning_rate``.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in parameters:
+        rate = (rates or {}).get(parameter, settings.learning_rate)
+        decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": group, "lr": rate, "weight_decay": decay}
+            for (rate, decay), group in groups.items()
+        ],
+        lr=settings.learning_rate,
+    )
+
+
+def rates_of(
+    model: nn.Module,
+    settings: TrainSettings,
+    head: Sequence[str] = (),
+    scale: Callable[[str], float] | None = None,
+) -> dict[nn.Parameter, float]:
+    """Peak learning rate of every trainable parameter.
+
+    Args:
+        model: with ``requires_grad`` set on what trains.
+        settings: its ``head_learning_rate`` is that of the head.
+        head: names of the head's modules.
+        scale: factor on the learning rate by the parameter's full name, outside the head.
+    """
+    rates = {}
+    for name, parameter in model.named_parameters():
+        if set(name.split(".")) & set(head):
+            rate = settings.head_learning_rate or settings.learning_rate
+        else:
+            rate = settings.learning_rate * (scale(name) if scale else 1.0)
+        if parameter.requires_grad:
+            rates[parameter] = rate
+    return rates
 
 
 def schedule(settings: TrainSettings) -> Callable[[int], float]:
@@ -106,6 +136,8 @@ def train(
     folder: Path,
     *,
     head: Sequence[str] = (),
+    scale: Callable[[str], float] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
     stop_after: int | None = None,
     evaluate: Callable[[nn.Module, int], float] | None = None,
     evaluate_at: frozenset[int] = frozenset(),
@@ -120,6 +152,9 @@ def train(
         settings: see ``TrainSettings``.
         folder: gets ``checkpoints/`` and ``events.jsonl``.
         head: names of the modules that get the head's learning rate.
+        scale: factor on the learning rate by a parameter's full name, where a method asks for it.
+        callbacks: of the method; a stateful one is an ``ExportableState``, saved and restored
+            with the checkpoint.
         stop_after: stop at this step of the schedule; a later call may go on from there.
         evaluate: called with model and step at the steps in ``evaluate_at``; its value is logged
             as ``validation``.
@@ -141,8 +176,7 @@ def train(
     events = Events(folder / "events.jsonl", keep_until=done)
     trained = [p for p in model.parameters() if p.requires_grad]
     state_bytes = 3 * sum(p.numel() * p.element_size() for p in trained)
-    fresh = [p for name, p in model.named_parameters() if set(name.split(".")) & set(head)]
-    optimizer = optimizer_for(trained, settings, fresh)
+    optimizer = optimizer_for(trained, settings, rates_of(model, settings, head, scale))
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
@@ -164,6 +198,7 @@ def train(
             dataloader_pin_memory=settings.device != "cpu",
             remove_unused_columns=False,
             label_names=["labels"],
+            restore_callback_states_from_checkpoint=True,
         ),
         train_dataset=rows,
         data_collator=collate,
@@ -172,6 +207,7 @@ def train(
             torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(settings)),
         ),
         callbacks=[
+            *callbacks,
             GradientCheck(model, first=done),
             _Watch(events, stop, evaluate, evaluate_at, on_step),
             _Seal(),
@@ -239,13 +275,13 @@ def read_events(file: Path) -> list[dict[str, Any]]:
 
 
 class GradientCheck(TrainerCallback):
-    """Every trainable tensor must get a non-zero gradient within two steps.
+    """Every trainable tensor must get a non-zero gradient within two steps of its training.
 
     Args:
         model: what trains.
         first: steps done before this process.
 
-    Two, because a product of factors of which one starts at zero (LoRA's B) gives the other its
+    A step in which a callback has frozen the tensor does not count. Two, because a product of factors of which one starts at zero (LoRA's B) gives the other its
     first gradient in the second step. It catches adapters that are wired to nothing.
     """
 
@@ -254,15 +290,17 @@ class GradientCheck(TrainerCallback):
         # must not fail it.
         trained = {} if first >= 2 else dict(model.named_parameters())
         self._waiting = {name: p for name, p in trained.items() if p.requires_grad}
-        self._first = first
+        self._steps = dict.fromkeys(self._waiting, 0)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not self._waiting:
             return
         for name in [n for n, p in self._waiting.items() if _has_gradient(p)]:
             del self._waiting[name]
-        if self._waiting and state.global_step - self._first >= 1:
-            names = sorted(self._waiting)
+        for name, parameter in self._waiting.items():
+            self._steps[name] += parameter.requires_grad
+        names = sorted(name for name in self._waiting if self._steps[name] >= 2)
+        if names:
             raise ParsimonyError(
                 "every trainable tensor must receive a gradient within two steps",
                 got=names[:3],

@@ -96,9 +96,8 @@ class Case:
         rate = (low * high) ** 0.5
         head_rate = self.method.head_rate(self.facts, rate)
         settings = training.TrainSettings(rate, steps, head_learning_rate=head_rate)
-        trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        head = [p for n, p in trained.items() if set(n.split(".")) & set(self.facts.head)]
-        optimizer = training.optimizer_for(list(trained.values()), settings, head)
+        rates = training.rates_of(model, settings, self.facts.head, self.method.rate_scale)
+        optimizer = training.optimizer_for(list(rates), settings, rates)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, training.schedule(settings))
         check = training.GradientCheck(model)
         torch.manual_seed(0)
