@@ -192,23 +192,36 @@ def test_a_tensor_that_gets_no_gradient_is_named(tmp_path: Path, used: bool) -> 
     )
 
 
-def check_at(first: int, step: int) -> None:
-    """Look at a model without gradients before ``step`` (0-based) of a run begun at ``first``."""
-    GradientCheck(nn.Linear(2, 2), first).on_pre_optimizer_step(
-        None, SimpleNamespace(global_step=step), None
-    )
+def check(model: nn.Module, first: int, frozen: tuple[bool, ...]) -> None:
+    """Look at a model without gradients in as many steps as ``frozen`` has entries.
+
+    Args:
+        model: trains.
+        first: steps done before.
+        frozen: whether a callback has frozen the model in that step.
+    """
+    watch = GradientCheck(model, first)
+    for step, off in enumerate(frozen, start=first):
+        model.requires_grad_(not off)
+        watch.on_pre_optimizer_step(None, SimpleNamespace(global_step=step), None)
 
 
 def test_gradients_are_awaited_for_two_steps_after_a_resume_too() -> None:
     for first in (0, 1):
-        check_at(first, first)
+        check(nn.Linear(2, 2), first, (False,))
         with pytest.raises(ParsimonyError, match="within two steps"):
-            check_at(first, first + 1)
+            check(nn.Linear(2, 2), first, (False, False))
+
+
+def test_steps_in_which_a_tensor_is_frozen_do_not_count() -> None:
+    check(nn.Linear(2, 2), 0, (True, False, True, True))
+    with pytest.raises(ParsimonyError, match="within two steps"):
+        check(nn.Linear(2, 2), 0, (True, False, True, False))
 
 
 def test_a_run_past_its_second_step_is_not_checked_again() -> None:
-    check_at(2, 3)
-    check_at(7, 9)
+    check(nn.Linear(2, 2), 2, (False, False))
+    check(nn.Linear(2, 2), 7, (False, False))
 
 
 def test_a_loss_that_explodes_stops_with_its_step(tmp_path: Path) -> None:

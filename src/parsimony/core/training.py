@@ -281,8 +281,9 @@ class GradientCheck(TrainerCallback):
         model: what trains.
         first: steps done before this process.
 
-    A step in which a callback has frozen the tensor does not count. Two, because a product of factors of which one starts at zero (LoRA's B) gives the other its
-    first gradient in the second step. It catches adapters that are wired to nothing.
+    A step in which a callback has frozen the tensor does not count. Two, because a product of
+    factors of which one starts at zero (LoRA's B) gives the other its first gradient in the second
+    step. It catches adapters that are wired to nothing.
     """
 
     def __init__(self, model: nn.Module, first: int = 0) -> None:
