@@ -1,7 +1,4 @@
-"""The one module that touches what peft does not export (peft 0.21; see the pin in pyproject).
-
-Target modules by architecture, the adapter that adapts nothing, and loading that is strict.
-"""
+"""What peft knows of architectures, and loading of its adapters that accepts no silence."""
 
 from __future__ import annotations
 
@@ -118,13 +115,3 @@ def unmergeable(method: str) -> InputError:
         f"'{method}' cannot be merged into the base weights",
         hint="Load it as an adapter instead; the report shows how",
     )
-
-
-def refuse_unmergeable(model: nn.Module, method: str) -> None:
-    """Raise where the adapter of ``model`` cannot be folded into the base weights.
-
-    Raises:
-        InputError: naming the method and what to do instead.
-    """
-    if not hasattr(getattr(model, "base_model", None), "merge_and_unload"):
-        raise unmergeable(method)
