@@ -35,7 +35,12 @@ from typer.core import TyperCommand
 from parsimony.core.errors import ParsimonyError
 from parsimony.testing import tiny
 
-PAGES = ("adapt", "data", "papers")
+GENERATED = ("architecture", "commands")  # nothing to run
+PAGES = tuple(
+    page.stem
+    for page in sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+    if page.stem not in GENERATED
+)
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -163,7 +163,8 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
                 continue
             before = self.get_base_weight()
             with torch.no_grad():
-                merged = before.float() + self.get_delta_weight(adapter).float()
+                wide = torch.promote_types(before.dtype, torch.float32)
+                merged = before.to(wide) + self.get_delta_weight(adapter).to(wide)
             if safe_merge and not torch.isfinite(merged).all():
                 raise InputError(
                     f"merging '{adapter}' into {self.path} must give finite values",
