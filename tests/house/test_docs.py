@@ -156,6 +156,7 @@ def test_every_block_of_a_page_runs(
     root: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as python does with the folder it is started in
     tiny.write(tmp_path / "my-model")
     write_reviews(tmp_path / "reviews.csv")
     reader = Reader(name, tmp_path)
