@@ -134,6 +134,7 @@ class Method(ABC):
             on every model that the method accepts.
         has_dropout: ``dropout`` has an effect; a method without leaves it alone.
         changes_at_start: the outputs differ from the base model's before the first step.
+        starts_from_base: the initial values are computed from the base weights, without chance.
     """
 
     name: ClassVar[str]
@@ -145,6 +146,7 @@ class Method(ABC):
     mergeable: ClassVar[bool] = True
     has_dropout: ClassVar[bool] = False
     changes_at_start: ClassVar[bool] = False
+    starts_from_base: ClassVar[bool] = False
 
     def refusal(self, facts: Facts) -> str | None:
         """Why the method cannot adapt this model, or ``None``."""

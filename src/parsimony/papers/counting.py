@@ -34,21 +34,22 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
     return built
 
 
-def adapted(model: nn.Module, adapter: str, **settings: Any) -> Measurement:
+def adapted(model: nn.Module, adapter: str | type[Any], **settings: Any) -> Measurement:
     """Trainable parameters of ``model`` under a peft method, the task head included.
 
     Args:
         model: as ``build`` returns it; changed in place.
-        adapter: name of the peft configuration class, such as ``"LoraConfig"``.
+        adapter: the configuration class, or its name in peft, such as ``"LoraConfig"``.
         settings: what that configuration takes.
 
     Raises:
         MissingExtraError: peft or torch is not installed.
     """
     torch, peft = require("torch", "adapt"), require("peft", "adapt")
+    kind = getattr(peft, adapter) if isinstance(adapter, str) else adapter
     with torch.device("meta"):
-        wrapped = peft.get_peft_model(model, getattr(peft, adapter)(**settings))
-    return count(wrapped, f"trainable under peft's {adapter}, head included when there is one")
+        wrapped = peft.get_peft_model(model, kind(**settings))
+    return count(wrapped, f"trainable under {kind.__name__}, head included when there is one")
 
 
 def count(model: nn.Module, note: str) -> Measurement:

@@ -4,7 +4,7 @@
 strict. ``layer`` and ``tuner``: the base of tuners of our own.
 """
 
-from parsimony.core.peft_border.layer import AdapterLayer, weight_shape
+from parsimony.core.peft_border.layer import AdapterLayer, BufferDict, weight_shape
 from parsimony.core.peft_border.lookup import (
     NO_TARGET,
     TASK_TYPES,
@@ -29,6 +29,7 @@ __all__ = [
     "AdapterConfig",
     "AdapterLayer",
     "AdapterTuner",
+    "BufferDict",
     "default_targets",
     "feedforward_targets",
     "head_modules",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from peft.tuners import tuners_utils
+from peft.tuners._buffer_dict import BufferDict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.quantization_utils import resolve_quantization_backend
 from torch import nn
@@ -15,12 +16,17 @@ from torch.nn import functional
 from parsimony.core.errors import InputError
 from parsimony.core.peft_border.lookup import unmergeable
 
+__all__ = ["AdapterLayer", "BufferDict", "weight_shape"]
+
 
 def weight_shape(layer: nn.Module) -> tuple[int, ...]:
     """Shape of a layer's weight, outputs first: (out, in), (out, in / groups, ...), or (rows, dim).
 
     GPT-2's Conv1D, which stores the transpose, and quantized layers, which store codes, included.
+    A module of several layers has none: ().
     """
+    if not hasattr(layer, "weight"):
+        return ()
     if type(layer).__name__ == "Conv1D":
         rows, columns = layer.weight.shape  # type: ignore[union-attr,misc]
         return columns, rows
@@ -38,13 +44,15 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     method sets ``additive = False`` and writes ``adapt``.
 
     Attributes:
-        adapter_layer_names: names of its parameters, each a ``ParameterDict`` by adapter.
+        adapter_layer_names: names of its parameters, each a ``store`` by adapter.
+        store: ``nn.ModuleDict`` where what an adapter adds is a module.
         frozen_names: those of them that never train.
         kinds: types of the layers it takes.
         additive: the update adds to the weight, so it can be merged.
     """
 
     other_param_names = ("settings", "scaling", "adapter_dropout")
+    store: ClassVar[type[nn.ParameterDict | nn.ModuleDict]] = nn.ParameterDict
     frozen_names: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]] = ("Linear", "Conv1D")
     additive: ClassVar[bool] = True
@@ -62,7 +70,7 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.adapter_dropout = nn.ModuleDict()
         self.frozen_peft_weight_names: dict[str, tuple[str, ...]] = {}
         for name in self.adapter_layer_names:
-            setattr(self, name, nn.ParameterDict())
+            setattr(self, name, self.store())
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self._unmerged: Any = None
@@ -79,8 +87,11 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             InputError: naming ``path``, the rule and what to change.
         """
 
-    def create(self, adapter: str, config: Any) -> dict[str, torch.Tensor]:
-        """Initial values of an adapter's parameters, by the names in ``adapter_layer_names``."""
+    def create(self, adapter: str, config: Any) -> dict[str, Any]:
+        """Initial values of an adapter's parameters, by the names in ``adapter_layer_names``.
+
+        Tensors, or modules where ``store`` is ``nn.ModuleDict``.
+        """
         raise NotImplementedError
 
     def scale(self, config: Any) -> float:
@@ -128,7 +139,11 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         values = self.create(adapter, config)
         for name in self.adapter_layer_names:
             if name in values:
-                getattr(self, name)[adapter] = nn.Parameter(values[name])
+                value = values[name]
+                if isinstance(value, torch.Tensor):
+                    # A loaded value is contiguous; another layout could round products otherwise.
+                    value = nn.Parameter(value.contiguous())
+                getattr(self, name)[adapter] = value
         if self.frozen_names:
             self.frozen_peft_weight_names[adapter] = self.frozen_names
         self._move_adapter_to_device_of_base_layer(adapter)
@@ -206,12 +221,28 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         return self.additive and len(self.shape) == 2
 
+    def get_base_weight(self) -> torch.Tensor:
+        weight = self.get_base_layer().weight
+        if getattr(getattr(weight, "quant_state", None), "packing_format_for_cpu", False):
+            # bitsandbytes shuffles 4-bit codes for its CPU kernels at the first forward, and peft
+            # would dequantize them as they lie; making a state dict puts them back in order.
+            self.get_base_layer().state_dict()
+        return super().get_base_weight()
+
+    def _get_base_layer_device_and_dtype(self, base_layer: nn.Module) -> Any:
+        if self.shape:
+            return super()._get_base_layer_device_and_dtype(base_layer)
+        first = next(base_layer.parameters())  # of several layers, the first stands for all
+        return first.device, first.dtype
+
     def _cast(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
         """``x`` in the dtype of the adapter; indices are left alone."""
         for name in self.adapter_layer_names:
             store = getattr(self, name)
             if adapter in store and x.dtype.is_floating_point:
-                return self._cast_input_dtype(x, store[adapter].dtype)
+                value = store[adapter]
+                first = value if isinstance(value, torch.Tensor) else next(value.parameters())
+                return self._cast_input_dtype(x, first.dtype)
         return x
 
     def _outputs_first(self, weight: torch.Tensor) -> torch.Tensor:

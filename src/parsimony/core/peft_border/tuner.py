@@ -125,6 +125,18 @@ class AdapterTuner(BaseTuner):  # type: ignore[misc]
     def __init_subclass__(cls) -> None:
         cls.uses_shared_state = bool(cls.shared_names)
 
+    def frozen_shared(self, config: Any) -> tuple[str, ...]:
+        """Names of the shared parameters that never train."""
+        return ()
+
+    def check_together(self, config: Any, targets: dict[str, nn.Module]) -> None:
+        """Refuse, or warn of, what is best said of all targets in one message.
+
+        Args:
+            config: of the adapter.
+            targets: the layers it will adapt, by path; each has passed the layer's own ``check``.
+        """
+
     def create_shared(self, config: Any, targets: dict[str, nn.Module]) -> dict[str, torch.Tensor]:
         """Initial values of the shared parameters of one adapter, by name.
 
@@ -152,6 +164,7 @@ class AdapterTuner(BaseTuner):  # type: ignore[misc]
         targets = self._targets(config, model)
         for path, layer in targets.items():
             self._check(config, path, layer)
+        self.check_together(config, targets)
         stores = {name: self._store(name) for name in self.shared_names}
         for name, value in self.create_shared(config, targets).items():
             stores[name][adapter_name] = nn.Parameter(value)
@@ -219,6 +232,15 @@ class AdapterTuner(BaseTuner):  # type: ignore[misc]
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
 
+    def _replace_module(
+        self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module
+    ) -> None:
+        inner = child.base_layer if isinstance(child, BaseTunerLayer) else child
+        if hasattr(inner, "weight"):
+            super()._replace_module(parent, child_name, new_module, child)
+        else:  # a module of several layers has no weight that peft could hand over
+            setattr(parent, child_name, new_module)
+
     def _check_merge_allowed(self) -> None:
         if not self.tuner_layer_cls.additive:
             raise unmergeable(self.prefix.rstrip("_"))
@@ -238,22 +260,24 @@ class AdapterTuner(BaseTuner):  # type: ignore[misc]
             )  # fmt: skip
         yield
 
-    def _shared(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """(adapter, parameter) of everything shared."""
+    def _shared(self) -> Iterator[tuple[str, nn.Parameter, bool]]:
+        """(adapter, parameter, whether it may train) of everything shared."""
         for name in self.shared_names:
-            yield from self._store(name).items()
+            for adapter, parameter in self._store(name).items():
+                yield adapter, parameter, name not in self.frozen_shared(self.peft_config[adapter])
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
         super().set_adapter(adapter_name, inference_mode=inference_mode)
-        for adapter, parameter in self._shared():
-            parameter.requires_grad = adapter in self.active_adapters and not inference_mode
+        for adapter, parameter, trains in self._shared():
+            active = adapter in self.active_adapters and not inference_mode
+            parameter.requires_grad = active and trains
 
     def set_requires_grad(self, adapter_names: Any, requires_grad: bool = True) -> None:
         super().set_requires_grad(adapter_names, requires_grad)
         named = [adapter_names] if isinstance(adapter_names, str) else adapter_names
-        for adapter, parameter in self._shared():
+        for adapter, parameter, trains in self._shared():
             if adapter in named:
-                parameter.requires_grad = requires_grad
+                parameter.requires_grad = requires_grad and trains
 
     def delete_adapter(self, adapter_name: str) -> None:
         super().delete_adapter(adapter_name)
@@ -261,14 +285,24 @@ class AdapterTuner(BaseTuner):  # type: ignore[misc]
             store = self._store(name)
             if adapter_name in store:
                 del store[adapter_name]
-        for adapter, parameter in self._shared():
-            parameter.requires_grad = adapter in self.active_adapters
+        for adapter, parameter, trains in self._shared():
+            parameter.requires_grad = adapter in self.active_adapters and trains
 
     def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
         super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
-        for adapter, parameter in self._shared():
-            if adapter == adapter_name and autocast_adapter_dtype:
+        if not autocast_adapter_dtype:
+            return
+        for adapter, parameter, _ in self._shared():
+            if adapter == adapter_name:
                 parameter.data = parameter.data.float()
+        for layer in self.model.modules():
+            if isinstance(layer, AdapterLayer) and layer.store is nn.ModuleDict:
+                for name in layer.adapter_layer_names:
+                    store = getattr(layer, name)
+                    # peft casts parameters only; running statistics must keep up with them.
+                    for buffer in store[adapter_name].buffers() if adapter_name in store else ():
+                        if buffer.dtype in (torch.bfloat16, torch.float16):
+                            buffer.data = buffer.data.float()
 
 
 def refuse_unmergeable(model: nn.Module, method: str) -> None:
@@ -279,6 +313,8 @@ def refuse_unmergeable(model: nn.Module, method: str) -> None:
     """
     tuner = getattr(model, "base_model", None)
     if isinstance(tuner, AdapterTuner):
+        if not tuner.tuner_layer_cls.additive:
+            raise unmergeable(method)
         tuner._check_merge_allowed()
     elif not hasattr(tuner, "merge_and_unload"):
         raise unmergeable(method)
