@@ -99,7 +99,7 @@ def test_regression_gives_numbers_and_no_probability(tmp_path: Path) -> None:
 
 
 def test_a_language_model_is_refused(tmp_path: Path) -> None:
-    loaded = Loaded(torch.nn.Identity(), None, None, {"task": "causal-lm"}, True)  # type: ignore[arg-type]
+    loaded = Loaded(torch.nn.Identity(), None, {"task": "causal-lm"}, True)  # type: ignore[arg-type]
     with pytest.raises(InputError) as error:
         prediction.predict(loaded, table(["a"]), "rows")
     assert str(error.value) == (

@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from parsimony.core import artifacts, peft_border, pretrained
+from parsimony.core import artifacts, inputs, peft_border, pretrained
 from parsimony.core.errors import ArtifactError
+from parsimony.core.inputs import Inputs
 from parsimony.core.pretrained import Pretrained
 from parsimony.core.run import Run
-from parsimony.core.scoring import Collator
+from parsimony.core.scoring import Collate
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,25 @@ class Loaded:
 
     Attributes:
         model: in evaluation mode, on the CPU or CUDA device asked for.
-        tokenizer: of the base model.
-        collator: makes batches.
+        inputs: what it reads.
         origin: the artifact's ``parsimony.json``.
         adapter: true for an adapter, false for a model trained in full.
     """
 
     model: nn.Module
-    tokenizer: Any
-    collator: Collator
+    inputs: Inputs
     origin: dict[str, Any]
     adapter: bool
+
+    @property
+    def tokenizer(self) -> Any:
+        """Of the base model; of a model of sounds, its feature extractor."""
+        return self.inputs.processor
+
+    @property
+    def collator(self) -> Collate:
+        """Makes batches."""
+        return self.inputs.collator
 
 
 def load_run(folder: Path, device: str = "cpu") -> Loaded:
@@ -51,15 +60,14 @@ def load_run(folder: Path, device: str = "cpu") -> Loaded:
     labels = tuple(origin["labels"])
     adapter = artifact.name == "adapter"
     if adapter:
-        plain = pretrained.load(base, origin["task"], labels, origin["seed"])
+        frames = inputs.frames_of(origin["task"], origin["window"])
+        plain = pretrained.load(base, origin["task"], labels, origin["seed"], frames)
         model: nn.Module = peft_border.load_adapter(plain, artifact)
     else:
         whole = Pretrained(str(artifact), artifact, "")
         model = pretrained.load(whole, origin["task"], labels)
-    tokenizer = pretrained.tokenizer(base)
-    return Loaded(
-        model.to(device).eval(), tokenizer, Collator(tokenizer, origin["task"]), origin, adapter
-    )
+    reads = inputs.of(base, origin["task"])
+    return Loaded(model.to(device).eval(), reads, origin, adapter)
 
 
 def _base(origin: dict[str, Any]) -> Pretrained:

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from parsimony.adapt.loading import Loaded
 from parsimony.adapt.method import method
 from parsimony.core import artifacts, peft_border
 from parsimony.core.errors import InputError
-from parsimony.core.scoring import EncodedRows, outputs
+from parsimony.core.scoring import Rows, outputs
 
 _ROWS = 256
 
 
 def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
-    """Write the merged model with its tokenizer to ``out``.
+    """Write the merged model with its tokenizer or feature extractor to ``out``.
 
     Args:
         loaded: see ``load_run``.
@@ -42,17 +41,16 @@ def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
     peft_border.refuse_unmergeable(loaded.model, name)
     if out.exists():
         raise InputError("the merged model needs a new folder", got=str(out), hint="Choose --out")
-    table = pd.read_parquet(run / "data" / "test.parquet").head(_ROWS)
-    rows = EncodedRows(table, loaded.tokenizer, loaded.origin["window"])
+    rows = loaded.inputs.kept(run / "data", "test", loaded.origin["window"], limit=_ROWS)
     before = _logits(loaded, loaded.model, rows)
-    merged = loaded.model.merge_and_unload()  # type: ignore[operator]
+    merged = peft_border.merged(loaded.model)  # type: ignore[arg-type]
     pairs = list(zip(before, _logits(loaded, merged, rows), strict=True))
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     merged.save_pretrained(temporary, safe_serialization=True)
-    loaded.tokenizer.save_pretrained(temporary)
+    loaded.inputs.save(temporary, loaded.origin["window"])
     measured = {
-        "rows": len(table),
+        "rows": len(rows),
         "largest_change": max(float(np.abs(b - a).max()) for b, a in pairs),
         "changed_predictions": None
         if loaded.origin["task"] == "regression"
@@ -65,5 +63,5 @@ def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
     return measured
 
 
-def _logits(loaded: Loaded, model: Any, rows: EncodedRows) -> list[np.ndarray]:
+def _logits(loaded: Loaded, model: Any, rows: Rows) -> list[np.ndarray]:
     return [logits.cpu().numpy() for logits, _ in outputs(model, rows, loaded.collator, batch=32)]

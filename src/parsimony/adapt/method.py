@@ -42,7 +42,7 @@ class Facts:
         conv1d: those of ``linear`` that are GPT-2's Conv1D, which some of peft's tuners refuse.
         biased: those of ``linear`` that have a bias.
         norms: full names of the normalisation layers.
-        embedding: length of a token's input vector.
+        embedding: length of a token's input vector; 0 where tokens are not words but patches.
         cached: the model takes keys and values of earlier positions.
     """
 
@@ -82,7 +82,7 @@ class Facts:
             conv1d=tuple(n for n, layer in layers.items() if not isinstance(layer, nn.Linear)),
             biased=tuple(n for n, layer in layers.items() if layer.bias is not None),
             norms=tuple(filter(outside, peft_border.norm_modules(model))),
-            embedding=model.get_input_embeddings().weight.shape[1],
+            embedding=getattr(model.get_input_embeddings(), "embedding_dim", 0),
             cached=any(
                 "past_key_values" in signature(part.forward).parameters
                 for part in (model, model.base_model)

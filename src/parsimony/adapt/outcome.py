@@ -277,12 +277,15 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 
 def _load_snippet(plan: Plan, artifact: str) -> str:
-    """Python that loads the artifact with peft and transformers alone."""
+    """Python that loads the artifact with peft and transformers."""
     setup = plan.setup
-    auto = "AutoModelForCausalLM"
+    sounds = setup.task == "audio-classification"
+    auto, reader = "AutoModelForCausalLM", "AutoTokenizer"
     extra = ""
     if setup.task != "causal-lm":
         auto = "AutoModelForSequenceClassification"
+        if sounds:
+            auto, reader = "AutoModelForAudioClassification", "AutoFeatureExtractor"
         # A head of another size in the checkpoint is replaced, as it was in training.
         extra = f", num_labels={len(setup.labels) or 1}, ignore_mismatched_sizes=True"
     if artifact == "model":
@@ -290,11 +293,17 @@ def _load_snippet(plan: Plan, artifact: str) -> str:
             f"# Run this in the run folder.\nfrom transformers import {auto}\n\n"
             f'model = {auto}.from_pretrained("model")\n'
         )
+    name, imported, frames, length = "tokenizer", "", "", ""
+    if sounds:
+        # Positions of another length than the checkpoint's are beyond transformers.
+        name, length = "feature_extractor", f", max_length={setup.window}"
+        imported = "from parsimony.core.spectrogram import set_frames\n"
+        frames = f"set_frames(base, {setup.window})\n"
     return (
-        f"# Run this in the run folder.\nfrom peft import PeftModel\n"
-        f"from transformers import {auto}, AutoTokenizer\n\n"
+        f"# Run this in the run folder.\n{imported}from peft import PeftModel\n"
+        f"from transformers import {', '.join(sorted([reader, auto]))}\n\n"
         f"base_path = {str(setup.model.path)!r}\n"
-        f"base = {auto}.from_pretrained(base_path{extra})\n"
+        f"base = {auto}.from_pretrained(base_path{extra})\n{frames}"
         f'model = PeftModel.from_pretrained(base, "adapter")\n'
-        f"tokenizer = AutoTokenizer.from_pretrained(base_path)\n"
+        f"{name} = {reader}.from_pretrained(base_path{length})\n"
     )

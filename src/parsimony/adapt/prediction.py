@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from parsimony.adapt.loading import Loaded
-from parsimony.core.errors import DataError, InputError, nearest
-from parsimony.core.scoring import EncodedRows, outputs
+from parsimony.core.data import audio, read_rows
+from parsimony.core.errors import InputError
+from parsimony.core.scoring import outputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,17 +24,17 @@ def predict(loaded: Loaded, rows: pd.DataFrame, name: str, batch: int = 32) -> t
 
     Args:
         loaded: see ``load_run``.
-        rows: with the text column(s) of the training data; indexed by row number.
+        rows: with the text or sound column(s) of the training data; indexed by row number.
         name: of the input, for messages.
         batch: rows at a time.
 
     Returns:
         The rows with the columns ``prediction`` (class name or number) and, for classification,
-        ``probability`` (of the predicted class, in [0, 1]); and a notice about cut texts, or "".
+        ``probability`` (of the predicted class, in [0, 1]); and a notice about cut inputs, or "".
 
     Raises:
         InputError: a model that predicts text, not labels; columns that would be overwritten.
-        DataError: a missing column or a missing text.
+        DataError: a missing column; a missing or unreadable text or sound.
     """
     origin = loaded.origin
     if origin["task"] == "causal-lm":
@@ -46,8 +47,9 @@ def predict(loaded: Loaded, rows: pd.DataFrame, name: str, batch: int = 32) -> t
             raise InputError(
                 f"{name} has a column '{column}' already", hint="Rename it, then try again"
             )
-    texts = _texts(rows, origin["data"]["text"], name)
-    encoded = EncodedRows(texts, loaded.tokenizer, origin["window"])
+    reads, window = loaded.inputs, origin["window"]
+    table = reads.checked(rows, origin["data"]["text"], name)
+    encoded = reads.encode(table, window)
     parts = [logits for logits, _ in outputs(loaded.model, encoded, loaded.collator, batch)]
     logits = torch.cat(parts)
     result = rows.copy()
@@ -57,41 +59,12 @@ def predict(loaded: Loaded, rows: pd.DataFrame, name: str, batch: int = 32) -> t
         probability, index = logits.softmax(-1).max(-1)
         result["prediction"] = [origin["labels"][i] for i in index.tolist()]
         result["probability"] = probability.tolist()
-    whole = loaded.tokenizer(*(texts[column].tolist() for column in texts), verbose=False)
-    cut = sum(len(ids) > origin["window"] for ids in whole["input_ids"])
+    cut = reads.longer(table, window)
     notice = (
-        f"{cut} of {len(texts)} texts ({cut / len(texts):.1%}) are longer than the window of "
-        f"{origin['window']} tokens and were cut"
+        f"{cut} of {len(table)} {reads.things} ({cut / len(table):.1%}) are longer than the "
+        f"window of {window} {reads.unit} and were cut"
     )
     return result, notice if cut else ""
-
-
-def _texts(rows: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
-    """Columns ``text`` (and ``text_pair``) out of the user's rows."""
-    for column in columns:
-        if column not in rows:
-            raise DataError(
-                f"the text column '{column}' must be there",
-                file=name,
-                hint=nearest(column, map(str, rows.columns)),
-            )
-    if not len(rows):
-        raise DataError("there must be at least one row", file=name)
-    found = rows[columns].copy()
-    found.columns = ["text", "text_pair"][: len(columns)]
-    for new, old in zip(found.columns, columns, strict=True):
-        for row, value in found[new].items():
-            if not isinstance(value, str):
-                raise DataError(
-                    "the text must not be missing" if value is None else "the text must be text",
-                    file=name, row=int(str(row)), column=old, got=value,
-                )  # fmt: skip
-            if not value.isascii() and value != value.encode(errors="replace").decode():
-                raise DataError(
-                    "the text must be valid Unicode, but has half a surrogate pair",
-                    file=name, row=int(str(row)), column=old,
-                )  # fmt: skip
-    return found
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -124,6 +97,9 @@ def encode(rows: pd.DataFrame, suffix: str) -> bytes:
     return text.encode()
 
 
-def source_of(argument: str) -> str | Path:
-    """``"-"`` for stdin, else a path."""
-    return argument if argument == "-" else Path(argument)
+def rows_of(argument: str, loaded: Loaded) -> pd.DataFrame:
+    """The rows of a table, of ``"-"`` for stdin, or one per file of a folder of sounds."""
+    folder = Path(argument)
+    if loaded.origin["task"] == "audio-classification" and folder.is_dir():
+        return audio.list_folder(folder, loaded.origin["data"]["text"][0])
+    return read_rows(argument if argument == "-" else folder)

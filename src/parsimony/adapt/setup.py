@@ -7,21 +7,19 @@ other workers do the same thing.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import torch
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from parsimony.adapt.method import Facts, method
-from parsimony.core import artifacts, pretrained
-from parsimony.core.data import TaskData
+from parsimony.core import artifacts, inputs, pretrained
+from parsimony.core.inputs import Inputs
 from parsimony.core.pretrained import Pretrained
-from parsimony.core.scoring import Collator, EncodedRows
-
-SPLITS = ("train", "validation", "test")
+from parsimony.core.scoring import Collate, Rows
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,10 @@ class Setup:
         data: name of the data set.
         task: see ``core.data.Task``.
         labels: class names.
-        text: source columns of the text.
+        text: source columns of the text or the sounds.
         label: source column of the label.
         fingerprint: of the data and its split.
-        window: longest input in tokens.
+        window: longest input, in tokens of text or frames of sound.
         batch: rows per step.
         device: ``"cpu"`` or ``"cuda"``.
         threads: torch threads of a worker.
@@ -72,48 +70,43 @@ class Setup:
     @functools.cached_property
     def facts(self) -> Facts:
         """The architecture's facts."""
-        return Facts.of(pretrained.config(self.model, self.task, self.labels), self.task)
+        frames = inputs.frames_of(self.task, self.window)
+        config = pretrained.config(self.model, self.task, self.labels, frames)
+        return Facts.of(config, self.task)
 
     @functools.cached_property
+    def inputs(self) -> Inputs:
+        """What the model reads."""
+        return inputs.of(self.model, self.task)
+
+    @property
     def tokenizer(self) -> Any:
-        return pretrained.tokenizer(self.model)
+        """The tokenizer, or the feature extractor of sounds."""
+        return self.inputs.processor
 
-    @functools.cached_property
-    def collator(self) -> Collator:
-        return Collator(self.tokenizer, self.task)
+    @property
+    def collator(self) -> Collate:
+        """Makes batches."""
+        return self.inputs.collator
 
     @functools.cached_property
     def positions(self) -> int:
-        """Longest input the model takes, in tokens."""
-        return positions(self.facts.config, self.tokenizer)
+        """Longest input the model takes, in the window's unit."""
+        return self.inputs.longest(self.facts.config)
 
-    def rows(self, split: str, limit: int | None = None) -> EncodedRows:
+    def rows(self, split: str, limit: int | None = None) -> Rows:
         """The encoded rows of a split, or the first ``limit`` of them."""
-        table = pd.read_parquet(self.folder / f"{split}.parquet")
-        return EncodedRows(table if limit is None else table.head(limit), self.tokenizer,
-                           self.window)  # fmt: skip
+        return self.inputs.kept(self.folder, split, self.window, limit)
+
+    def example(self) -> Callable[[], dict[str, torch.Tensor]]:
+        """Makes inputs that fill batch and window."""
+        return self.inputs.example(self.facts.config, self.batch, self.window)
 
     def adapted(self, name: str, size: int, dropout: float, seed: int) -> nn.Module:
         """The pretrained model wrapped by a method; head and adapter drawn from ``seed``."""
-        model = pretrained.load(self.model, self.task, self.labels, seed)
+        frames = inputs.frames_of(self.task, self.window)
+        model = pretrained.load(self.model, self.task, self.labels, seed, frames)
         return method(name).apply(model, self.facts, size, dropout, seed).to(self.device)
-
-
-def positions(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Longest input a model takes, in tokens; 512 where its config does not say."""
-    said = getattr(config, "max_position_embeddings", None) or 512
-    return min(said, tokenizer.model_max_length)
-
-
-def keep_splits(data: TaskData, folder: Path) -> None:
-    """Copy the used columns of every split into the run, so that it resumes without its source."""
-    for name in SPLITS:
-        file = folder / f"{name}.parquet"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.tmp")
-        data.splits[name].to_parquet(temporary, index=False)
-        artifacts.write_bytes(file, temporary.read_bytes())
-        temporary.unlink()
 
 
 @dataclass(frozen=True)

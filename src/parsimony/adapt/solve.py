@@ -84,7 +84,7 @@ def step_cost(setup: Setup, name: str, size: int) -> tuple[cost.StepCost, int]:
     settings = training.TrainSettings(1e-3, 1)
     traced = cost.trace_step(
         model,
-        cost.text_batch(setup.facts.config, setup.task, setup.batch, setup.window),
+        setup.example(),
         lambda parameters: training.optimizer_for(list(parameters), settings),
         setup.device,
     )

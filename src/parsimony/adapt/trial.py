@@ -132,7 +132,7 @@ def _run(
 
 
 def _score(
-    setup: Setup, model: nn.Module, rows: scoring.EncodedRows, folder: Path, split: str, step: int
+    setup: Setup, model: nn.Module, rows: scoring.Rows, folder: Path, split: str, step: int
 ) -> float:
     found = scoring.score(model, rows, setup.collator, setup.task)
     data = save({"scores": found.scores, "loss": np.array([found.loss])})
@@ -174,9 +174,9 @@ def _tensor_bytes(file: Path) -> int:
 
 def _widest_step(setup: Setup, model: nn.Module) -> None:
     """Forward and backward of one batch that fills the window."""
-    batch = cost.text_batch(setup.facts.config, setup.task, setup.batch, setup.window)()
     model.train()
-    model(**{key: value.to(setup.device) for key, value in batch.items()}).loss.backward()
+    batch = {key: value.to(setup.device) for key, value in setup.example()().items()}
+    model(**batch).loss.backward()
     model.zero_grad()
 
 

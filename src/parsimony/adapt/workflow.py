@@ -17,8 +17,8 @@ from typing import Any
 
 from parsimony.adapt import outcome, search, solve
 from parsimony.adapt.method import method, methods
-from parsimony.adapt.setup import Plan, Setup, keep_splits, positions
-from parsimony.core import data, pretrained, training, units, workers
+from parsimony.adapt.setup import Plan, Setup
+from parsimony.core import data, inputs, pretrained, training, units, workers
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError
@@ -34,7 +34,7 @@ class Request:
         model: built-in name, folder or hub name.
         data: see ``core.data.load``.
         budget: limits.
-        text: text column(s).
+        text: text column(s), or the column of sounds.
         label: label column.
         task: see ``core.data.Task``.
         methods: names to consider; all when empty.
@@ -43,7 +43,7 @@ class Request:
         finalists: methods in the final comparison.
         seeds: of the final comparison, at least 3.
         batch: rows per step.
-        window: longest input in tokens.
+        window: longest input, in tokens of text or frames of sound.
         limit: use this many rows of the data.
         device: ``"cpu"`` or ``"cuda"``.
         workers: trials side by side.
@@ -207,13 +207,15 @@ def _plan(
     )
     if found.task not in METRICS:
         raise InputError(
-            "adapt trains on text", got=f"{found.name} is {found.task}",
+            "adapt trains on text and sounds", got=f"{found.name} is {found.task}",
             hint="Use it from Python: parsimony.core.data.load",
         )  # fmt: skip
-    keep_splits(found, run.folder / "data")
     if found.task == "causal-lm":
         pretrained.load(model, found.task)  # refuses a model whose predictions see what follows
-    window, source, cut = _window(request, model, found)
+    reads = inputs.of(model, found.task)
+    config = pretrained.config(model, found.task, found.labels)
+    window, said = reads.window(found, config, request.window)
+    reads.keep(found, run.folder / "data", window)
     setup = Setup(
         model=model,
         data=found.name,
@@ -228,7 +230,7 @@ def _plan(
         threads=1,
         folder=run.folder / "data",
     )
-    notices = [*found.notices, f"window: {window} tokens ({source})", *cut]
+    notices = [*found.notices, *said]
     for notice in notices:
         console.say(f"  {notice}")
     side_by_side = _workers(request, setup)
@@ -311,39 +313,6 @@ def _workers(request: Request, setup: Setup) -> int:
     if setup.device != "cpu":
         return 1
     return max(1, min(os.cpu_count() or 1, 8))
-
-
-def _window(
-    request: Request, model: pretrained.Pretrained, found: data.TaskData
-) -> tuple[int, str, list[str]]:
-    """(window, where it came from, notice about texts that are cut)."""
-    tokenizer = pretrained.tokenizer(model)
-    config = pretrained.config(model, found.task, found.labels)
-    most = positions(config, tokenizer)
-    table = found.splits["train"]
-    columns = [table["text"].tolist()]
-    if "text_pair" in table:
-        columns.append(table["text_pair"].tolist())
-    lengths = sorted(map(len, tokenizer(*columns, verbose=False)["input_ids"]))
-    if request.window is not None:
-        least = tokenizer.num_special_tokens_to_add(pair=len(columns) == 2) + len(columns)
-        if not least <= request.window <= most:
-            raise InputError(
-                f"--window must be {least} to {most} tokens for this model", got=request.window
-            )
-        window, source = request.window, "given"
-    else:
-        covering = lengths[min(len(lengths) - 1, int(0.95 * len(lengths)))]
-        window = min(most, 256, max(8, -(-covering // 8) * 8))
-        source = f"default: covers 95 % of the training texts, at most {min(most, 256)}"
-    longer = sum(1 for length in lengths if length > window)
-    notices = []
-    if longer:
-        notices.append(
-            f"{longer} of {len(lengths)} training texts ({longer / len(lengths):.1%}) are longer "
-            "than the window and are cut"
-        )
-    return window, source, notices
 
 
 def _carry_out(run: Run, request: Request, console: Console, began: float) -> dict[str, Any]:

@@ -13,7 +13,11 @@ from parsimony.cli import options
 def command(
     run: Annotated[Path, typer.Argument(help="Run folder of 'parsimony adapt'.")],
     data: Annotated[
-        str, typer.Argument(metavar="INPUT", help="CSV, TSV, JSONL, JSON or Parquet; - for stdin.")
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="CSV, TSV, JSONL, JSON or Parquet; - for stdin; or a folder of sounds.",
+        ),
     ] = "-",
     out: options.Out = None,
     batch: Annotated[int, typer.Option("--batch", help="Rows at a time.")] = 32,
@@ -22,15 +26,14 @@ def command(
 ) -> None:
     """Add a prediction, and its probability, to every row of INPUT.
 
-    The answer, on stdout, has the format of the input (JSONL for JSON); a file has that of its
-    extension.
+    The answer, on stdout, has the format of the input (JSONL for JSON, CSV for a folder); a file
+    has that of its extension.
     """
     from parsimony.adapt import prediction
     from parsimony.adapt.loading import load_run
     from parsimony.cli.main import emit
     from parsimony.core import artifacts
     from parsimony.core.console import Console
-    from parsimony.core.data import read_rows
     from parsimony.core.errors import InputError
 
     console = Console(quiet)
@@ -39,9 +42,10 @@ def command(
     suffix = _format(data, out)
     if suffix == ".parquet" and out is None and not json:
         raise InputError("a Parquet answer needs a file", hint="Give --out FILE")
-    rows = read_rows(prediction.source_of(data))
+    loaded = load_run(run)
+    rows = prediction.rows_of(data, loaded)
     name = "standard input" if data == "-" else data
-    found, notice = prediction.predict(load_run(run), rows, name, batch)
+    found, notice = prediction.predict(loaded, rows, name, batch)
     if notice:
         console.say(notice)
     if json:

@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsimony.core.artifacts import sha256
+from parsimony.core.artifacts import read_json, sha256
 from parsimony.core.errors import ArtifactError, InputError, MissingExtraError, nearest
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        ASTFeatureExtractor,
+        PretrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
 
 # name -> (package that ships it, its folder, sha256 of the published model.safetensors)
 BUILTIN = {
@@ -154,11 +159,41 @@ def _no_tokenizer(model: Pretrained) -> InputError:
     )
 
 
-def config(model: Pretrained, task: str, labels: tuple[str, ...] = ()) -> PretrainedConfig:
-    """The model's config, its head sized for ``task`` (see ``core.data.Task``).
+def feature_extractor(model: Pretrained) -> ASTFeatureExtractor:
+    """What turns samples into the spectrograms that the model was trained on.
 
     Raises:
-        InputError: transformers cannot read it, or it asks for code from the model folder.
+        InputError: its file is not there, or is for another kind of model.
+    """
+    from transformers import ASTFeatureExtractor
+
+    file = model.path / "preprocessor_config.json"
+    if not file.is_file():
+        raise InputError(
+            "a sound model needs its preprocessor_config.json beside its config",
+            got=str(model.path),
+            hint="Save it there with feature_extractor.save_pretrained",
+        )
+    kind = read_json(file).get("feature_extractor_type", "ASTFeatureExtractor")
+    if kind != "ASTFeatureExtractor":
+        raise InputError(f"{file} must describe an ASTFeatureExtractor", got=kind)
+    return ASTFeatureExtractor.from_pretrained(str(model.path), local_files_only=True)
+
+
+def config(
+    model: Pretrained, task: str, labels: tuple[str, ...] = (), frames: int | None = None
+) -> PretrainedConfig:
+    """The model's config, its head sized for ``task`` (see ``core.data.Task``).
+
+    Args:
+        model: on this disk.
+        task: what is learned.
+        labels: class names.
+        frames: length of the spectrograms where it is not the model's own.
+
+    Raises:
+        InputError: transformers cannot read it, or it asks for code from the model folder; for
+            sounds, a model that is no Audio Spectrogram Transformer.
     """
     from transformers import AutoConfig
 
@@ -181,7 +216,15 @@ def config(model: Pretrained, task: str, labels: tuple[str, ...] = ()) -> Pretra
             f"a model folder is never run. It says: {_first_line(error)}",
             got=str(model.path),
         ) from error
-    if getattr(found, "pad_token_id", None) is None:
+    if task == "audio-classification":
+        if found.model_type != "audio-spectrogram-transformer":
+            raise InputError(
+                "audio-classification needs an Audio Spectrogram Transformer",
+                got=found.model_type,
+                hint="Choose another model or another --task",
+            )
+        found.max_length = frames or found.max_length
+    elif getattr(found, "pad_token_id", None) is None:
         found.pad_token_id = tokenizer(model).pad_token_id
     return found
 
@@ -206,9 +249,21 @@ def _first_line(error: Exception) -> str:
 
 
 def load(
-    model: Pretrained, task: str, labels: tuple[str, ...] = (), seed: int = 0
+    model: Pretrained,
+    task: str,
+    labels: tuple[str, ...] = (),
+    seed: int = 0,
+    frames: int | None = None,
 ) -> PreTrainedModel:
     """The pretrained model in float32; a head that the checkpoint lacks is drawn from ``seed``.
+
+    Args:
+        model: on this disk.
+        task: what is learned.
+        labels: class names.
+        seed: of the head.
+        frames: length of the spectrograms where it is not the model's own; the positions follow
+            (see ``core.spectrogram``).
 
     Raises:
         InputError: weights that cannot be read or are not those of the config; for causal-lm, a
@@ -245,6 +300,10 @@ def load(
     _refuse_random_base(found, report, model)
     if task == "causal-lm":
         _refuse_foresight(found, model)
+    if frames is not None:
+        from parsimony.core.spectrogram import set_frames
+
+        set_frames(found, frames)
     return found  # type: ignore[no-any-return]
 
 
@@ -284,4 +343,6 @@ def _auto_class(task: str) -> Any:
 
     if task == "causal-lm":
         return transformers.AutoModelForCausalLM
+    if task == "audio-classification":
+        return transformers.AutoModelForAudioClassification
     return transformers.AutoModelForSequenceClassification

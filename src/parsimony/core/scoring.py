@@ -6,9 +6,9 @@ accuracy (0 or 1 per row), mean squared error, and loss per token in nats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -45,7 +45,20 @@ METRICS = {
     "text-pair-classification": Metric("accuracy", "share", True),
     "regression": Metric("mean squared error", "squared units", False),
     "causal-lm": Metric("loss per token", "nats", False),
+    "audio-classification": Metric("accuracy", "share", True),
 }
+
+
+class Rows(Protocol):
+    """Encoded rows of a split, by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+Collate = Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
+"""Makes a batch of rows."""
 
 
 class EncodedRows(Dataset[dict[str, Any]]):
@@ -101,7 +114,7 @@ class Collator:
 
 
 def outputs(
-    model: nn.Module, rows: EncodedRows, collate: Collator, batch: int
+    model: nn.Module, rows: Rows, collate: Collate, batch: int
 ) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
     """(logits, batch) over ``rows`` in order, in evaluation mode, leaving the RNG untouched."""
     device = next(model.parameters()).device
@@ -135,9 +148,7 @@ class Scored:
     loss: float
 
 
-def score(
-    model: nn.Module, rows: EncodedRows, collate: Collator, task: str, batch: int = 32
-) -> Scored:
+def score(model: nn.Module, rows: Rows, collate: Collate, task: str, batch: int = 32) -> Scored:
     """Score every row of ``rows``."""
     parts, losses = [], []
     for logits, inputs in outputs(model, rows, collate, batch):

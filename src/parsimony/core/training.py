@@ -24,7 +24,7 @@ from parsimony.core import artifacts
 from parsimony.core.errors import InputError, ParsimonyError
 
 if TYPE_CHECKING:
-    from parsimony.core.scoring import Collator, EncodedRows
+    from parsimony.core.scoring import Collate, Rows
 
 # Checkpoints are written so often that at most this many bytes of state are written per step.
 _BYTES_PER_STEP = 8 * 2**20
@@ -130,8 +130,8 @@ def schedule(settings: TrainSettings) -> Callable[[int], float]:
 
 def train(
     model: nn.Module,
-    rows: EncodedRows,
-    collate: Collator,
+    rows: Rows,
+    collate: Collate,
     settings: TrainSettings,
     folder: Path,
     *,

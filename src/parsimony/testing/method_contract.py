@@ -5,8 +5,9 @@
     class TestMine(MethodContract):
         method = Mine()
 
-Each check runs on tiny BERT, GPT-2 and Llama models (``testing.tiny``), for classification,
-regression and language modelling. A model that the method refuses is skipped; it must accept one.
+Each check runs on tiny BERT, GPT-2, Llama and Audio Spectrogram Transformers (``testing.tiny``,
+``testing.tiny_audio``), for classification, regression and language modelling. A model that the
+method refuses is skipped; it must accept one.
 The method has to be found by ``adapt.method.methods()``, which outside packages reach through
 their entry point.
 """
@@ -33,8 +34,9 @@ from parsimony.adapt import solve, trial
 from parsimony.adapt.method import Facts, Method
 from parsimony.adapt.setup import Setup
 from parsimony.core import cost, peft_border, pretrained, scoring, training
+from parsimony.core.data import audio, sounds
 from parsimony.core.errors import ArtifactError, InputError
-from parsimony.testing import tiny
+from parsimony.testing import tiny, tiny_audio
 
 MODELS = {
     "bert-classification": ("bert", "text-classification"),
@@ -42,6 +44,7 @@ MODELS = {
     "gpt2-language": ("gpt2", "causal-lm"),
     "gpt2-classification": ("gpt2", "text-classification"),
     "llama-language": ("llama", "causal-lm"),
+    "ast-classification": ("ast", "audio-classification"),
 }
 TEXTS = ["plus", "minus 1", "ok", "zero no"]
 STEPS = 20
@@ -130,16 +133,22 @@ class Case:
 def _setup(root: Path, model: str) -> Setup:
     architecture, task = MODELS[model]
     folder = root / architecture
+    if architecture == "ast":
+        return tiny_audio.setup(folder if folder.exists() else tiny_audio.write(folder))
     if not folder.exists():
         tiny.write(folder, architecture)
     return tiny.setup(folder, task, ("a", "b", "c") if "classification" in task else ())
 
 
-def _rows(setup: Setup) -> scoring.EncodedRows:
+def _rows(setup: Setup) -> scoring.Rows:
+    if setup.task == "audio-classification":
+        made = [sounds.wav(sounds.make(kind, 0, seconds=0.4)) for kind in ("tone", *setup.labels)]
+        table = audio.prepare(pd.Series(made, index=range(1, 5)), "audio", "made up")
+        return setup.inputs.encode(table.assign(label=[2, 0, 1, 2]), setup.window)
     table = pd.DataFrame({"text": TEXTS})
     if setup.task != "causal-lm":
         table["label"] = [0.5, -1.0, 0.0, 2.0] if setup.task == "regression" else [0, 1, 2, 1]
-    return scoring.EncodedRows(table, setup.tokenizer, setup.window)
+    return setup.inputs.encode(table, setup.window)
 
 
 @functools.cache
@@ -325,7 +334,7 @@ class MethodContract:
         tensors = [tensor for file in files for tensor in load_file(file).values()]
         assert stored == sum(t.numel() * t.element_size() for t in tensors), "stored bytes"
         setup = case.setup
-        batch = cost.text_batch(case.facts.config, setup.task, setup.batch, setup.window)()
+        batch = setup.example()()
         model.train()
         with FlopCounterMode(display=False) as counter:
             model(**batch).loss.backward()
@@ -349,7 +358,7 @@ class MethodContract:
             return
         peft_border.refuse_unmergeable(model, self.method.name)
         expected = case.logits(model)
-        merged = model.merge_and_unload()
+        merged = peft_border.merged(model)
         names = [name for name, _ in merged.named_parameters()]
         assert names == [name for name, _ in case.base().named_parameters()]
         apart = (case.logits(merged) - expected).abs().max().item()

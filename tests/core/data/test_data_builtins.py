@@ -22,7 +22,7 @@ def whole(data: TaskData) -> pd.DataFrame:
 
 
 def test_every_name_loads_without_a_notice_of_a_choice() -> None:
-    assert builtin_names() == ("stdlib-docs", "stdlib-code", "digits")
+    assert builtin_names() == ("stdlib-docs", "stdlib-code", "digits", "generated-sounds")
     for name in builtin_names():
         data = load(name, allow_network=False)
         assert data.name == name

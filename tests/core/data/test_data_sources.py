@@ -200,7 +200,8 @@ def test_a_path_with_a_typing_error_never_reaches_the_hub(
     write(tmp_path / "data" / "reviews.jsonl", rows(0, 9))
     assert refusal("data/review.jsonl") == (
         "data/review.jsonl: there is no such file or data set. Did you mean "
-        "'data/reviews.jsonl'? Known: data/reviews.jsonl, digits, stdlib-code, stdlib-docs"
+        "'data/reviews.jsonl'? Known: data/reviews.jsonl, digits, "
+        "generated-sounds, stdlib-code, stdlib-docs"
     )
     assert "Did you mean 'data/reviews.jsonl'" in refusal("data/reviews")
     assert refusal("absent/reviews.csv").startswith("absent/reviews.csv: there is no such file")

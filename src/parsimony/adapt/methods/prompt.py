@@ -22,6 +22,8 @@ class Prompt(Method):
     def refusal(self, facts: Facts) -> str | None:
         if facts.config.is_encoder_decoder:
             return "peft has no prompts for encoder-decoder models"
+        if not facts.embedding:
+            return "peft puts prompts among word embeddings, and this model reads patches"
         # Vectors hide the padding from the model, which then reads its answer on top of it.
         if "score" in facts.head:
             return "the model reads its label at the last token, which prompts hide from it"

@@ -1,4 +1,4 @@
-"""Data sets that are on every machine: the running Python's standard library, and digits.
+"""Data sets that are on every machine: the running Python's standard library, digits, sounds.
 
 A built-in is a function in ``BUILTINS``; its docstring says what it holds. The standard library
 differs between Python versions; the fingerprint tells them apart.
@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from parsimony.core.data.files import make_table
+from parsimony.core.data.sounds import generated
 from parsimony.core.data.taskdata import Task, row_keys
 from parsimony.core.errors import InputError
 
@@ -105,10 +106,21 @@ def digits() -> Builtin:
     return Builtin(make_table(columns, "digits"), "tabular-classification", label="label")
 
 
+def generated_sounds() -> Builtin:
+    """600 sounds of one second, 50 of each of 12 kinds: tones, chirps, noises, clicks and others.
+
+    Made by formula from a fixed seed (see ``core.data.sounds``); no two are alike.
+    """
+    files, kinds = generated(per_class=50)
+    table = make_table({"audio": files, "label": kinds}, "generated-sounds")
+    return Builtin(table, "audio-classification", "audio", "label")
+
+
 BUILTINS: dict[str, Callable[[], Builtin]] = {
     "stdlib-docs": stdlib_docs,
     "stdlib-code": stdlib_code,
     "digits": digits,
+    "generated-sounds": generated_sounds,
 }
 
 

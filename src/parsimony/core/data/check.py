@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from parsimony.core.data import audio
 from parsimony.core.data.columns import Columns, to_number
 from parsimony.core.data.files import is_missing, require_column
 from parsimony.core.errors import DataError
@@ -18,16 +19,21 @@ from parsimony.core.errors import DataError
 def prepare(table: pd.DataFrame, columns: Columns, file: str) -> pd.DataFrame:
     """Return ``text`` (``text_pair``) and ``label`` of ``table`` with its row numbers as index.
 
+    Sounds give the columns of ``audio.prepare`` in place of the text.
+
     Labels are class names (str), or finite floats for regression.
 
     Raises:
         DataError: a missing column, a missing or non-text text, a missing label, a regression
             target that is not a finite number. Each names the first bad row.
     """
-    result = {}
+    result: dict[str, pd.Series] = {}
     for name, column in zip(("text", "text_pair"), columns.text, strict=False):
         require_column(table, column, file)
-        result[name] = _texts(table[column], column, file)
+        if columns.task == "audio-classification":
+            result |= dict(audio.prepare(table[column], column, file).items())
+        else:
+            result[name] = _texts(table[column], column, file)
     if columns.label is not None:
         require_column(table, columns.label, file)
         check = _targets if columns.task == "regression" else _classes

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from parsimony.core.data import audio
 from parsimony.core.data.files import is_missing, require_column
 from parsimony.core.data.taskdata import TASKS, Task
 from parsimony.core.errors import DataError, InputError, nearest
@@ -57,7 +58,7 @@ def choose(
 
     The label is a column with a known label name, else the one other column of few distinct
     values. The text is a known pair of names, a column with a known text name, or the string
-    column of the longest mean length.
+    column of the longest mean length. A column of sounds comes before any text.
 
     Raises:
         InputError: unknown task, or two columns fit equally well.
@@ -80,6 +81,9 @@ def choose(
     if label is not None and label in texts:
         raise InputError("the text and the label must be different columns", got=label)
 
+    sounds = audio.columns_of(table)
+    if task == "audio-classification" or (task is None and sounds and {*texts} <= {*sounds}):
+        return _choose_sounds(table, file, texts, label, task)
     notices = []
     if label is None and task != "causal-lm":
         label = _find_label(table, file, texts, required=task is not None)
@@ -95,6 +99,28 @@ def choose(
         notices.append(f"{why}The task is {task}; pass --task to choose another.")
     _check_count(task, texts)
     return Columns(task, texts, label, tuple(notices))
+
+
+def _choose_sounds(
+    table: pd.DataFrame, file: str, texts: tuple[str, ...], label: str | None, task: str | None
+) -> Columns:
+    found, notices = list(texts) or audio.columns_of(table), []
+    if not found:
+        raise DataError(
+            "no column holds sounds",
+            file=file,
+            hint=f"Pass --text with one of: {_listing(table.columns)}",
+        )
+    if len(found) > 1:
+        raise _ambiguous("text", found, table)
+    if not texts:
+        notices.append(f"The sounds are in column '{found[0]}'; pass --text to choose another.")
+    if label is None:
+        label = _find_label(table, file, tuple(found), required=True)
+        notices.append(f"The label is the column '{label}'; pass --label to choose another.")
+    if task is None:
+        notices.append("The task is audio-classification; pass --task to choose another.")
+    return Columns("audio-classification", tuple(found), label, tuple(notices))
 
 
 def _split_names(text: str, columns: Iterable[str]) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from parsimony.core.data.splits import cut, sample
 from parsimony.core.data.taskdata import SPLITS, Task, TaskData, fingerprint, row_keys
 from parsimony.core.errors import DataError, InputError, nearest
 
-_CELLS = ("text", "text_pair", "features", "label")
+# The cells that tell rows apart (of a sound, its content), and those that go with them.
+_CELLS = ("text", "text_pair", "features", "digest", "label")
+_KEPT = (*_CELLS, "audio", "samples", "rate", "channels")
 
 
 def load(
@@ -39,9 +41,11 @@ def load(
 
     Args:
         source: a CSV, TSV, JSONL, JSON or Parquet file; a folder with train, validation and test
-            files; a folder written by ``datasets``; a built-in name (a string); or a hub name
-            (``owner/name``, ``owner/name:configuration``), the only one that uses the network.
-        text: the text column, or two with a comma between; found when not given.
+            files; a folder with a sub-folder of sounds for each class; a folder written by
+            ``datasets``; a built-in name (a string); or a hub name (``owner/name``,
+            ``owner/name:configuration``), the only one that uses the network.
+        text: the text column, or two with a comma between, or the column of sounds (paths
+            relative to the table); found when not given.
         label: the label column; found when not given.
         task: found from the columns when not given.
         seed: decides splits and subsample.
@@ -91,6 +95,14 @@ def _choose(found: Source, text: str | None, label: str | None, task: Task | Non
     first = found.tables.get(WHOLE, found.tables.get("train"))
     file = found.files.get(WHOLE, found.files.get("train", found.name))
     builtin = found.builtin
+    if found.columns is not None:
+        if text is None and label is None and task in (None, found.columns.task):
+            return found.columns
+        raise InputError(
+            "a folder of sounds has its classes in its sub-folders",
+            got=task or f"text={text}, label={label}",
+            hint="Leave out --task, --text and --label, or give a table",
+        )
     if builtin is None:
         return choose(first, file, text=text, label=label, task=task)
     if task is None or task == builtin.task:
@@ -99,7 +111,8 @@ def _choose(found: Source, text: str | None, label: str | None, task: Task | Non
         )
         if text in (None, builtin.text) and label in (None, builtin.label):
             return known
-    if builtin.text is None or (task is not None and task != "causal-lm"):
+    fixed = builtin.text is None or builtin.task == "audio-classification"
+    if fixed or (task is not None and task != "causal-lm"):
         raise InputError(
             f"the built-in '{found.name}' is made for {builtin.task}",
             got=task or f"text={text}, label={label}",
@@ -252,7 +265,8 @@ def _overlaps(tables: dict[str, pd.DataFrame], columns: Columns, *, own_splits: 
     """Sentences about texts that are in training and held out too, or have several labels."""
     if not columns.text:
         return []
-    texts = [name for name in ("text", "text_pair") if name in tables["train"].columns]
+    texts = [name for name in ("text", "text_pair", "digest") if name in tables["train"].columns]
+    kind = "sound" if "digest" in texts else "text"
     keys = {name: row_keys(tables[name], texts) for name in SPLITS}
     notices = []
     if own_splits:
@@ -261,7 +275,7 @@ def _overlaps(tables: dict[str, pd.DataFrame], columns: Columns, *, own_splits: 
             count = sum(key in seen for key in keys[name])
             if count:
                 notices.append(
-                    f"{count} of {len(keys[name])} {name} texts are in the train split too; "
+                    f"{count} of {len(keys[name])} {name} {kind}s are in the train split too; "
                     f"measures on them are too good."
                 )
     if columns.label is not None:
@@ -272,7 +286,7 @@ def _overlaps(tables: dict[str, pd.DataFrame], columns: Columns, *, own_splits: 
         }
         count = sum(n > 1 for n in Counter(key for key, _ in labelled).values())
         if count:
-            texts_have = "1 text has" if count == 1 else f"{count} texts have"
+            texts_have = f"1 {kind} has" if count == 1 else f"{count} {kind}s have"
             notices.append(f"{texts_have} more than one label.")
     return notices
 
@@ -284,7 +298,7 @@ def _class_names(train: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _finish(table: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
-    table = table[_cells(table)].reset_index(drop=True)
+    table = table[[name for name in _KEPT if name in table.columns]].reset_index(drop=True)
     if labels:
         ids = {name: i for i, name in enumerate(labels)}
         table["label"] = table["label"].map(ids).astype("int64")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from parsimony.core.data import audio
 from parsimony.core.data.builtins import BUILTINS, Builtin, builtin_names
+from parsimony.core.data.columns import Columns
 from parsimony.core.data.files import from_arrow, is_data_file, make_table, read_table
 from parsimony.core.errors import DataError, InputError, nearest, require
 
@@ -36,6 +38,7 @@ class Source:
         files: the file (or ``name:split``) of each table, for errors.
         notices: splits that were left out.
         builtin: set when the source is built in; its columns and task are then known.
+        columns: set for a folder of sounds, where they are known too.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Source:
     files: dict[str, str]
     notices: tuple[str, ...] = ()
     builtin: Builtin | None = None
+    columns: Columns | None = None
 
 
 def open_source(source: str | Path, *, allow_network: bool) -> Source:
@@ -98,16 +102,28 @@ def _open_folder(path: Path) -> Source:
                 file=path,
             )
         found[split] = file
+    if "train" not in found and (parts := audio.splits_in(path, _SPLIT_NAMES)) is not None:
+        return _open_sounds(path, parts)
     if "train" not in found:
         names = sorted(file.name for file in path.iterdir() if is_data_file(file))
         raise DataError(
             "a folder needs a train file, such as train.csv, with validation and test optional",
             file=path,
-            hint=f"Data files in it: {', '.join(names) or 'none'}; pass one of them by its path",
+            hint=f"Data files in it: {', '.join(names)}; pass one of them by its path"
+            if names
+            else "A folder of sounds needs a sub-folder for each class",
         )
     tables = {split: read_table(file) for split, file in found.items()}
     files = {split: str(file) for split, file in found.items()}
     return _with_splits(path.resolve().name, tables, files)
+
+
+def _open_sounds(path: Path, parts: dict[str, Path]) -> Source:
+    """A folder with sounds in one sub-folder per class, in splits or not."""
+    tables = {split or "train": audio.read_folder(folder) for split, folder in parts.items()}
+    files = {split or "train": str(folder) for split, folder in parts.items()}
+    known = Columns("audio-classification", ("audio",), "label", notices=())
+    return replace(_with_splits(path.resolve().name, tables, files), columns=known)
 
 
 def _open_saved(path: Path) -> Source:

@@ -15,6 +15,7 @@ Task = Literal[
     "regression",
     "causal-lm",
     "tabular-classification",
+    "audio-classification",
 ]
 TASKS: tuple[Task, ...] = get_args(Task)
 SPLITS = ("train", "validation", "test")
@@ -27,12 +28,15 @@ class TaskData:
     Attributes:
         name: file name or built-in name.
         task: what is learned.
-        text: source column names of the text: one, or two for pairs; none for tabular data.
+        text: source column names of the text: one, or two for pairs; none for tabular data. For
+            sounds, the column that names them.
         label: source column name of the label; ``None`` for causal-lm.
         labels: class names in the order of their ids; empty unless classification. Sorted as
             text, or as numbers when every name is a whole number.
         splits: ``"train"``, ``"validation"`` and ``"test"``. Columns: ``"text"`` (str),
             ``"text_pair"`` (str, pairs only), ``"features"`` (list of float, tabular only),
+            ``"audio"`` (path or bytes of a sound file) with its ``"digest"``, ``"samples"``,
+            ``"rate"`` and ``"channels"`` (see ``core.data.audio``),
             ``"label"`` (int class id, or float for regression; absent for causal-lm).
         notices: sentences for the user: chosen columns, duplicates, dropped rows.
         fingerprint: sha256 over task, class names, used cells and split assignment. It does not

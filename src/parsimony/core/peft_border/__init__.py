@@ -13,6 +13,7 @@ from parsimony.core.peft_border.lookup import (
     head_modules,
     linear_modules,
     load_adapter,
+    merged,
     norm_modules,
     unmergeable,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "head_modules",
     "linear_modules",
     "load_adapter",
+    "merged",
     "norm_modules",
     "refuse_unmergeable",
     "register",

@@ -231,7 +231,7 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def _get_base_layer_device_and_dtype(self, base_layer: nn.Module) -> Any:
         if self.shape:
-            return super()._get_base_layer_device_and_dtype(base_layer)
+            return super()._get_base_layer_device_and_dtype(base_layer)  # type: ignore[no-untyped-call]
         first = next(base_layer.parameters())  # of several layers, the first stands for all
         return first.device, first.dtype
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import peft
 import torch
-from peft.utils import constants
+from peft.utils import ModulesToSaveWrapper, constants
 from safetensors.torch import load_file
 from torch import nn
 
@@ -24,7 +24,17 @@ TASK_TYPES = {
     "text-pair-classification": "SEQ_CLS",
     "regression": "SEQ_CLS",
     "causal-lm": "CAUSAL_LM",
+    # peft names no task of sounds; this one saves the head, and its forward passes on what it gets.
+    "audio-classification": "SEQ_CLS",
 }
+
+# Where peft's own tables stop. Query and value as LoRA's authors and Cappellazzo et al. 2024 (arXiv
+# 2312.03694) choose; (IA)3 as its authors place it: keys, values and inside the feed-forward.
+_MORE_TARGETS = {
+    ("audio-spectrogram-transformer", "LORA"): ["q_proj", "v_proj"],
+    ("audio-spectrogram-transformer", "IA3"): ["k_proj", "v_proj", "mlp.fc2"],
+}
+_MORE_FEEDFORWARD = {"audio-spectrogram-transformer": ["mlp.fc2"]}
 
 
 def default_targets(settings: PretrainedConfig, mapping: str = "LORA") -> list[str] | str:
@@ -35,13 +45,14 @@ def default_targets(settings: PretrainedConfig, mapping: str = "LORA") -> list[s
         mapping: which of peft's tables, e.g. ``"LORA"``, ``"IA3"``, ``"LNTUNING"``.
     """
     table = getattr(constants, f"TRANSFORMERS_MODELS_TO_{mapping}_TARGET_MODULES_MAPPING")
-    return table.get(settings.model_type, "all-linear")  # type: ignore[no-any-return]
+    ours = _MORE_TARGETS.get((settings.model_type, mapping), "all-linear")
+    return table.get(settings.model_type, ours)  # type: ignore[no-any-return]
 
 
 def feedforward_targets(settings: PretrainedConfig) -> list[str] | None:
     """The modules (IA)3 scales on their input side, where peft knows the architecture."""
     table = constants.TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING
-    return table.get(settings.model_type)  # type: ignore[no-any-return]
+    return table.get(settings.model_type, _MORE_FEEDFORWARD.get(settings.model_type))  # type: ignore[no-any-return]
 
 
 def norm_modules(model: nn.Module) -> list[str]:
@@ -107,6 +118,23 @@ def load_adapter(model: nn.Module, folder: Path, trainable: bool = False) -> pef
 
 def _same(saved: torch.Tensor, present: torch.Tensor) -> bool:
     return torch.equal(saved, present.detach().cpu().to(saved.dtype))
+
+
+def merged(model: peft.PeftModel) -> nn.Module:
+    """``merge_and_unload``, also where the head is several layers.
+
+    peft 0.21 gives the ``weight`` of every module that it saved whole to its replacement, which the
+    heads of RoBERTa and of the Audio Spectrogram Transformer lack; those are put back first.
+    """
+    whole: Any = model.base_model.model
+    for name, module in list(whole.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper) and not hasattr(module, "weight"):
+            trained = module.unload_and_optionally_merge_module(
+                merge=True, safe_merge=False, adapter_names=None
+            )
+            whole.set_submodule(name, trained)
+    plain: nn.Module = model.merge_and_unload()
+    return plain
 
 
 def unmergeable(method: str) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,6 +232,12 @@ class AdapterTuner(BaseTuner):  # type: ignore[misc]
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
+
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        # peft looks for the name at the end or one before; a module of ours may reach deeper.
+        owner = rf"((?:^|\.){re.escape(cls.prefix)}\w*)"
+        return re.sub(rf"{owner}\.{re.escape(adapter_name)}(?=\.|$)", r"\1", key)
 
     def _replace_module(
         self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module
