@@ -12,16 +12,16 @@ import pytest
 
 from parsimony import report
 from parsimony.adapt import solve, workflow
+from parsimony.adapt.method import methods
 from parsimony.cli import main
 from parsimony.core import artifacts
 from parsimony.core.budget import Budget
+from parsimony.core.data import builtin_names
+from parsimony.core.data.taskdata import TASKS
 from parsimony.testing import tiny
 
 Call = Callable[..., tuple[int, str, str]]
-KNOWN = (
-    "Known: bias, dora, full, ia3, linear-probe, ln-tuning, loha, lokr, lora, oft, prefix, prompt, "
-    "rslora, vera"
-)
+KNOWN = f"Known: {', '.join(sorted(methods()))}"
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +77,8 @@ PLENTY = "note,kind\n" + "".join(f"text {i},{'xy'[i % 2]}\n" for i in range(12))
 BAD_DATA: dict[str, tuple[Callable[[], str], list[str], str]] = {
     "a missing file": (
         lambda: good().replace("t.csv", "u.csv"), [],
-        "u.csv: there is no such file or data set. Did you mean 't.csv'? Known: digits, "
-        "stdlib-code, stdlib-docs, t.csv",
+        "u.csv: there is no such file or data set. Did you mean 't.csv'? Known: "
+        f"{', '.join(sorted([*builtin_names(), 't.csv']))}",
     ),
     "an unknown extension": (
         lambda: write("a,b\n1,2\n", "t.xlsx"), [],
@@ -137,8 +137,8 @@ BAD_DATA: dict[str, tuple[Callable[[], str], list[str], str]] = {
     ),
     "pixels": (
         lambda: "digits", [],
-        "adapt trains on text, but got 'digits is tabular-classification'. Use it from Python: "
-        "parsimony.core.data.load",
+        "adapt trains on text and sounds, but got 'digits is tabular-classification'. Use it from "
+        "Python: parsimony.core.data.load",
     ),
 }  # fmt: skip
 
@@ -150,8 +150,8 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     ),
     "an unknown task": (
         ["--task", "text-classificatoin"],
-        "unknown task 'text-classificatoin'. Did you mean 'text-classification'? Known: causal-lm, "
-        "regression, tabular-classification, text-classification, text-pair-classification",
+        "unknown task 'text-classificatoin'. Did you mean 'text-classification'? Known: "
+        f"{', '.join(sorted(TASKS))}",
     ),
     "an unknown budget key": (
         ["--budget", "memry=8GiB"],

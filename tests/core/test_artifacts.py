@@ -86,6 +86,14 @@ def sealed(tmp_path: Path) -> Path:
     return folder
 
 
+def test_sweeping_deletes_what_killed_writers_left_and_nothing_else(sealed: Path) -> None:
+    (sealed / "deep" / ".b.txt.2.tmp").touch()
+    (sealed / "deep" / "c.tmp").touch()
+    artifacts.sweep(sealed)
+    left = {file.name for file in sealed.rglob("*") if file.is_file()}
+    assert left == {"a.txt", "b.txt", "c.tmp", ".lock", "manifest.json"}
+
+
 def test_a_sealed_folder_verifies(sealed: Path) -> None:
     assert artifacts.is_sealed(sealed)
     manifest = artifacts.verify(sealed)

@@ -18,7 +18,7 @@ from typing import Any
 from parsimony.adapt import outcome, search, solve
 from parsimony.adapt.method import method, methods
 from parsimony.adapt.setup import Plan, Setup
-from parsimony.core import data, inputs, pretrained, training, units, workers
+from parsimony.core import artifacts, data, inputs, pretrained, training, units, workers
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError
@@ -333,4 +333,5 @@ def finish(run: Run) -> None:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         shutil.rmtree(folder / "artifact", ignore_errors=True)
         (folder / ".lock").unlink(missing_ok=True)
+    artifacts.sweep(run.folder)
     run.finish()

@@ -11,12 +11,12 @@ import json
 import os
 import pkgutil
 import sys
-import warnings
 
 import typer
 
 import parsimony
 from parsimony.core.errors import ParsimonyError
+from parsimony.core.quiet import hush
 
 _NOT_VERBS = {"main", "options", "tables"}
 
@@ -74,8 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     if not debug:
-        warnings.simplefilter("ignore")  # libraries' notes to their own developers,
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # also in our worker processes
+        hush()
     try:
         code = _invoke(arguments)
         if code == 130:  # what typer makes of Ctrl-C

@@ -37,6 +37,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def sweep(folder: Path) -> None:
+    """Delete what killed writers left half-way below ``folder``; nobody may be writing now."""
+    for file in folder.rglob(".*.tmp"):
+        file.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside ``folder`` survive a power cut (no-op where folders cannot be opened)."""
     if os.name == "posix":

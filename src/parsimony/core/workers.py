@@ -15,13 +15,13 @@ import os
 import signal
 import threading
 import traceback
-import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
 from parsimony.core import errors
 from parsimony.core.errors import InputError, ParsimonyError, require
+from parsimony.core.quiet import hush
 
 Job = dict[str, Any]
 Progress = Callable[[float], None]
@@ -185,8 +185,7 @@ def _child(connection: Connection, work: str, job: str) -> None:
 def _answer(work: str, job: str, progress: Progress) -> str:
     """Run one job; its result or its error as JSON."""
     module, _, function = work.partition(":")
-    # A bar may be on the terminal; libraries' notes to their own developers would tear it.
-    warnings.simplefilter("ignore")
+    hush()  # a bar may be on the terminal
     try:
         result = getattr(importlib.import_module(module), function)(json.loads(job), progress)
         return json.dumps({"result": result}, allow_nan=False)

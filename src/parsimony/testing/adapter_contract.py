@@ -1,3 +1,4 @@
+# Long because a contract is one class, whose checks are inherited together.
 """The contract of every peft tuner built on ``core.peft_border``; inherit it to test one.
 
     from parsimony.testing.adapter_contract import AdapterContract
@@ -19,7 +20,6 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,94 +30,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional
 from transformers import Trainer, TrainingArguments
-from transformers.pytorch_utils import Conv1D
 
 from parsimony.core import pretrained
 from parsimony.core.errors import InputError, ParsimonyError
 from parsimony.core.peft_border import AdapterConfig, AdapterTuner, linear_modules, register
 from parsimony.testing import tiny
-
-FLOATING = ("Linear", "Conv1D", "Conv1d", "Conv2d", "Conv3d", "LayerNorm")
-
-
-class Net(nn.Module):
-    """Two layers of one type side by side under a frozen head; rows in, three logits out."""
-
-    def __init__(self, make: Callable[[], nn.Module], sample: torch.Tensor) -> None:
-        super().__init__()
-        self.first, self.second = make(), make()
-        with torch.no_grad():
-            width = self.first(sample).flatten(1).shape[1]
-        self.head = nn.Linear(width, 3, dtype=self.first(sample).dtype)
-
-    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, Any]:
-        logits = self.head((self.first(x) + self.second(x)).flatten(1))
-        found = {"logits": logits}
-        if labels is not None:
-            found["loss"] = functional.cross_entropy(logits, labels)
-        return found
-
-
-@dataclass(frozen=True)
-class Case:
-    """A type of layer at one shape.
-
-    Attributes:
-        kind: class name of the layer.
-        make: a new layer.
-        sample: its input; shape (rows, ...).
-    """
-
-    kind: str
-    make: Callable[[], nn.Module]
-    sample: torch.Tensor
-
-    def net(self, dtype: torch.dtype = torch.float32) -> Net:
-        """The same network every time."""
-        torch.manual_seed(0)
-        return Net(self.make, self.sample).to(dtype).eval()
-
-    def input(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return self.sample.to(dtype) if self.sample.is_floating_point() else self.sample
-
-
-def _case(kind: str, draw: Callable[[Any], Any], multiple: int, square: bool) -> Case:
-    """Draw a shape; sizes are multiples of ``multiple``, equal on both sides where ``square``."""
-    sizes = st.integers(1, 3).map(lambda n: multiple * n)
-    inputs = draw(sizes)
-    outputs = inputs if square else draw(sizes)
-    random = torch.Generator().manual_seed(draw(st.integers(0, 99)))
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=random)
-
-    if kind == "Linear":
-        bias = draw(st.booleans())
-        return Case(kind, lambda: nn.Linear(inputs, outputs, bias=bias), normal(4, 2, inputs))
-    if kind == "Conv1D":
-        return Case(kind, lambda: Conv1D(outputs, inputs), normal(4, 2, inputs))
-    if kind == "LayerNorm":
-        return Case(kind, lambda: nn.LayerNorm(inputs), normal(4, 2, inputs))
-    if kind == "Embedding":
-        rows, padding = outputs + 3, draw(st.sampled_from([None, 0]))
-        ids = torch.randint(rows, (4, 3), generator=random)
-        return Case(kind, lambda: nn.Embedding(rows, inputs, padding_idx=padding), ids)
-    dims = int(kind[4])
-    groups = draw(st.sampled_from([1, 2, inputs] if inputs == outputs else [1, 2]))
-    options = {
-        "kernel_size": tuple(draw(st.sampled_from([1, 3])) for _ in range(dims)),
-        "stride": draw(st.sampled_from([1, 2])),
-        "padding": draw(st.sampled_from([0, 1])),
-        "dilation": draw(st.sampled_from([1, 2])),
-        "groups": groups,
-        "padding_mode": draw(st.sampled_from(["zeros", "circular"])),
-    }
-    convolution = getattr(nn, kind)
-    return Case(
-        kind, lambda: convolution(inputs, outputs, **options), normal(4, inputs, *[6] * dims)
-    )
+from parsimony.testing.layer_cases import FLOATING, Case, drawn, quantized
 
 
 def _settle(model: nn.Module) -> None:
@@ -207,7 +126,7 @@ class AdapterContract:
     def cases(self, data: st.DataObject) -> Iterator[Case]:
         """One drawn case of every type of layer the tuner takes."""
         for kind in self.kinds:
-            yield _case(kind, data.draw, self.multiple, self.square)
+            yield drawn(kind, data.draw, self.multiple, self.square)
 
     def one(self) -> Case:
         """A fixed case of the first type."""
@@ -480,7 +399,7 @@ class AdapterContract:
     @pytest.mark.parametrize("bits", [8, 4])
     def test_it_sits_on_a_quantized_base(self, bits: int, tmp_path: Path) -> None:
         dense = self.linear()
-        case = Case("Linear", lambda: _quantized(dense.make(), bits), dense.sample)
+        case = Case("Linear", lambda: quantized(dense.make(), bits), dense.sample)
         model, x = self.adapted(case), case.sample
         start = 2e-2 if bits == 8 else 1e-4  # 8-bit products round the activations too
         if not self.changes_at_start:
@@ -590,21 +509,6 @@ class AdapterContract:
         assert not [key for key in model.state_dict() if self.tuner.prefix in key]
 
 
-def _quantized(layer: nn.Module, bits: int) -> nn.Module:
-    """A dense layer's weights in bitsandbytes' 8-bit or nf4 form."""
-    bnb = importlib.import_module("bitsandbytes")
-    outputs, inputs = layer.weight.shape
-    if bits == 8:
-        found = bnb.nn.Linear8bitLt(inputs, outputs, has_fp16_weights=False)
-        found.weight = bnb.nn.Int8Params(layer.weight.data, requires_grad=False)
-    else:
-        found = bnb.nn.Linear4bit(inputs, outputs, compute_dtype=torch.float32, quant_type="nf4")
-        found.weight = bnb.nn.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
-    found.bias = nn.Parameter(layer.bias.data, requires_grad=False)
-    quantized: nn.Module = found.to("cpu")
-    return quantized
-
-
 # What a user's new process does: import the tuner's module, build the base, load.
 _FRESH = """
 import sys
@@ -613,7 +517,7 @@ import {module}
 import peft, torch
 from safetensors.torch import load_file
 from torch import nn
-from parsimony.testing.adapter_contract import Net
+from parsimony.testing.layer_cases import Net
 folder = Path(sys.argv[1])
 # A tensor mapped from a file need not be aligned, and products of such may be rounded otherwise.
 tensors = {{k: v.clone() for k, v in load_file(folder / "case.safetensors").items()}}

@@ -1,0 +1,15 @@
+"""Keep libraries' notes to their own developers off the user's terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+
+def hush() -> None:
+    """Silence them in this process and, as far as the environment reaches, in its children."""
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # On some processors it advises, at import, to install a faster kernel.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

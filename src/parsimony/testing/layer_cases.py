@@ -1,0 +1,109 @@
+"""Layers of every type, drawn at small shapes, in a network that a tuner can be put into."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
+
+FLOATING = ("Linear", "Conv1D", "Conv1d", "Conv2d", "Conv3d", "LayerNorm")
+
+
+class Net(nn.Module):
+    """Two layers of one type side by side under a frozen head; rows in, three logits out."""
+
+    def __init__(self, make: Callable[[], nn.Module], sample: torch.Tensor) -> None:
+        super().__init__()
+        self.first, self.second = make(), make()
+        with torch.no_grad():
+            width = self.first(sample).flatten(1).shape[1]
+        self.head = nn.Linear(width, 3, dtype=self.first(sample).dtype)
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, Any]:
+        logits = self.head((self.first(x) + self.second(x)).flatten(1))
+        found = {"logits": logits}
+        if labels is not None:
+            found["loss"] = functional.cross_entropy(logits, labels)
+        return found
+
+
+@dataclass(frozen=True)
+class Case:
+    """A type of layer at one shape.
+
+    Attributes:
+        kind: class name of the layer.
+        make: a new layer.
+        sample: its input; shape (rows, ...).
+    """
+
+    kind: str
+    make: Callable[[], nn.Module]
+    sample: torch.Tensor
+
+    def net(self, dtype: torch.dtype = torch.float32) -> Net:
+        """The same network every time."""
+        torch.manual_seed(0)
+        return Net(self.make, self.sample).to(dtype).eval()
+
+    def input(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        return self.sample.to(dtype) if self.sample.is_floating_point() else self.sample
+
+
+def drawn(kind: str, draw: Callable[[Any], Any], multiple: int, square: bool) -> Case:
+    """Draw a shape; sizes are multiples of ``multiple``, equal on both sides where ``square``."""
+    sizes = st.integers(1, 3).map(lambda n: multiple * n)
+    inputs = draw(sizes)
+    outputs = inputs if square else draw(sizes)
+    random = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=random)
+
+    if kind == "Linear":
+        bias = draw(st.booleans())
+        return Case(kind, lambda: nn.Linear(inputs, outputs, bias=bias), normal(4, 2, inputs))
+    if kind == "Conv1D":
+        return Case(kind, lambda: Conv1D(outputs, inputs), normal(4, 2, inputs))
+    if kind == "LayerNorm":
+        return Case(kind, lambda: nn.LayerNorm(inputs), normal(4, 2, inputs))
+    if kind == "Embedding":
+        rows, padding = outputs + 3, draw(st.sampled_from([None, 0]))
+        ids = torch.randint(rows, (4, 3), generator=random)
+        return Case(kind, lambda: nn.Embedding(rows, inputs, padding_idx=padding), ids)
+    dims = int(kind[4])
+    groups = draw(st.sampled_from([1, 2, inputs] if inputs == outputs else [1, 2]))
+    options = {
+        "kernel_size": tuple(draw(st.sampled_from([1, 3])) for _ in range(dims)),
+        "stride": draw(st.sampled_from([1, 2])),
+        "padding": draw(st.sampled_from([0, 1])),
+        "dilation": draw(st.sampled_from([1, 2])),
+        "groups": groups,
+        "padding_mode": draw(st.sampled_from(["zeros", "circular"])),
+    }
+    convolution = getattr(nn, kind)
+    return Case(
+        kind, lambda: convolution(inputs, outputs, **options), normal(4, inputs, *[6] * dims)
+    )
+
+
+def quantized(layer: nn.Module, bits: int) -> nn.Module:
+    """A dense layer's weights in bitsandbytes' 8-bit or nf4 form."""
+    bnb = importlib.import_module("bitsandbytes")
+    outputs, inputs = layer.weight.shape
+    if bits == 8:
+        found = bnb.nn.Linear8bitLt(inputs, outputs, has_fp16_weights=False)
+        found.weight = bnb.nn.Int8Params(layer.weight.data, requires_grad=False)
+    else:
+        found = bnb.nn.Linear4bit(inputs, outputs, compute_dtype=torch.float32, quant_type="nf4")
+        found.weight = bnb.nn.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
+    found.bias = nn.Parameter(layer.bias.data, requires_grad=False)
+    quantized: nn.Module = found.to("cpu")
+    return quantized
