@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from parsimony.core.console import Console
 
 Text = Annotated[
-    str | None, typer.Option("--text", help="Text column, or two with a comma.", show_default=False)
+    str | None,
+    typer.Option(
+        "--text", help="Text column, two with a comma, or the column of sounds.", show_default=False
+    ),
 ]
 Label = Annotated[str | None, typer.Option("--label", help="Label column.", show_default=False)]
 Task = Annotated[
     str | None,
     typer.Option(
         "--task",
-        help="text-classification, text-pair-classification, regression or causal-lm.",
+        help="text-classification, text-pair-classification, regression, causal-lm or "
+        "audio-classification.",
         show_default=False,
     ),
 ]
@@ -60,7 +64,7 @@ def command(
     ] = None,
     seeds: Annotated[int | None, _number("--seeds", "Seeds of the finals, 3 or more.")] = None,
     batch: Annotated[int, typer.Option("--batch", help="Rows per optimizer step.")] = 16,
-    window: Annotated[int | None, _number("--window", "Longest input in tokens.")] = None,
+    window: Annotated[int | None, _number("--window", "Longest input in tokens or frames.")] = None,
     limit: Annotated[int | None, _number("--limit", "Use this many rows of the data.")] = None,
     device: Annotated[
         str | None,
