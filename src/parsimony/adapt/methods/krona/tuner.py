@@ -1,17 +1,4 @@
-"""KronA: add to each weight the Kronecker product of two small trained matrices.
-
-Marjit et al. 2024, DiffuseKronA (arXiv 2402.17412, section 3): W + scale A (x) B with A (a1, a2),
-B (b1, b2), a1 b1 = outputs, a2 b2 = inputs, A ~ N(0, 1/a1^2) and B = 0 at the start. The paper
-adapts the attention maps of a diffusion UNet (``ATTENTION``); before it, Edalati et al. 2022
-(2212.10650) adapted language models. The forward never forms the product.
-
-What is ours: factors are chosen by rule where none are given; the released layer of the paper
-orders the outputs otherwise than a Kronecker product does, which its checkpoints need and
-``shuffled`` keeps; export to LoKr, which other software reads.
-
-It adapts dense layers only. diffusers' ``load_lora_weights`` cannot read a KronA adapter: load it
-with ``peft.PeftModel.from_pretrained(pipeline.unet, folder)``.
-"""
+"""peft's tuner of KronA: configuration, choice of the factors, layer."""
 
 from __future__ import annotations
 
@@ -20,18 +7,14 @@ import math
 import re
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
-import peft
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from parsimony.adapt.method import Facts, LowRank
-from parsimony.core.errors import ArtifactError, InputError
+from parsimony.core.errors import InputError
 from parsimony.core.peft_border import (
     AdapterConfig,
     AdapterLayer,
@@ -133,8 +116,8 @@ def _factors(
         for rows in ([a1] if a1 else _divisors(outputs))
         for columns in ([a2] if a2 else _divisors(inputs))
     ]
-    values = {pair: _values(outputs, inputs, pair) for pair in pairs}
-    least = min(values.values())
+    counts = {pair: values(outputs, inputs, pair) for pair in pairs}
+    least = min(counts.values())
     most = _NEAR * least if parameters is None else parameters
     if least > most:
         raise InputError(
@@ -145,16 +128,17 @@ def _factors(
     def worth(pair: tuple[int, int]) -> tuple[int, int, int, int]:
         rows, columns = pair
         rank = min(pair) * min(outputs // rows, inputs // columns)
-        return rank, values[pair], -min(_costs(outputs, inputs, pair)), -rows
+        return rank, counts[pair], -min(_costs(outputs, inputs, pair)), -rows
 
-    return max((pair for pair in pairs if values[pair] <= most), key=worth)
+    return max((pair for pair in pairs if counts[pair] <= most), key=worth)
 
 
 def _divisors(number: int) -> list[int]:
     return [n for n in range(1, number + 1) if number % n == 0]
 
 
-def _values(outputs: int, inputs: int, pair: tuple[int, int]) -> int:
+def values(outputs: int, inputs: int, pair: tuple[int, int]) -> int:
+    """Parameters of A and B for ``pair`` = (a1, a2)."""
     return math.prod(pair) + outputs * inputs // math.prod(pair)
 
 
@@ -194,12 +178,22 @@ class KronaLayer(AdapterLayer):
         table = x.unflatten(-1, (a.shape[1], b.shape[1]))
         outputs, inputs = self.shape
         a_first, b_first = _costs(outputs, inputs, a.shape)
-        # As products of two matrices: batched ones round by where their operands lie in memory.
         if a_first <= b_first:
-            found = functional.linear(functional.linear(table.mT, a).mT, b)  # (..., q, p)
+            found = _product(_product(table.mT, a).mT, b)  # (..., q, p)
         else:
-            found = functional.linear(functional.linear(table, b).mT, a).mT
+            found = _product(_product(table, b).mT, a).mT
         return (found.mT if self.settings[adapter].shuffled else found).flatten(-2)
+
+
+def _product(table: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """table (..., n) times the transpose of matrix (m, n).
+
+    As one product of two matrices: torch makes one of a batch, or does not, by which operand wants
+    a gradient, and the two round differently, so that a frozen copy would not give the same bits.
+    """
+    *outer, inner = table.shape
+    rows = table.reshape(math.prod(outer), inner)
+    return functional.linear(rows, matrix).view(*outer, len(matrix))
 
 
 def _resolved(config: KronaConfig, path: str, outputs: int, inputs: int) -> tuple[int, int]:
@@ -263,168 +257,3 @@ def summary(model: nn.Module) -> pd.DataFrame:
     table["parameters"] = table.maps * (product + table.outputs * table.inputs // product)
     table["lora_4"] = table.maps * 4 * (table.outputs + table.inputs)
     return table.assign(bytes=4 * table.parameters)
-
-
-def export_lycoris(
-    model: nn.Module, file: Path, *, prefix: str = "lora_unet", adapter: str = "default"
-) -> None:
-    """Write a KronA adapter as LoKr with full factors under the keys of kohya and LyCORIS.
-
-    Args:
-        model: adapted with KronA.
-        file: safetensors, written anew.
-        prefix: ``"lora_unet"``, or ``"lora_te"`` for a text encoder.
-        adapter: which.
-
-    Raises:
-        InputError: no such adapter; one whose update is no Kronecker product.
-    """
-    tensors = {}
-    for path, (a, b) in _products(model, adapter).items():
-        name = f"{prefix}_{path.replace('.', '_')}"
-        # Read with full factors, but ignored: the scale is in w1.
-        tensors[f"{name}.alpha"] = torch.tensor(1.0)
-        tensors[f"{name}.lokr_w1"], tensors[f"{name}.lokr_w2"] = a, b
-    save_file(tensors, file)
-
-
-def export_lokr(model: nn.Module, folder: Path, *, adapter: str = "default") -> None:
-    """Write a KronA adapter in peft's own form as LoKr.
-
-    peft's LoKr splits outputs and inputs alike, so A must be square and as large in every layer.
-
-    Args:
-        model: adapted with KronA.
-        folder: gets ``adapter_config.json`` and ``adapter_model.safetensors``.
-        adapter: which.
-
-    Raises:
-        InputError: no such adapter; other factors; an update that is no Kronecker product.
-    """
-    products = _products(model, adapter)
-    sizes = {size for a, _ in products.values() for size in a.shape}
-    if len(sizes) > 1:
-        raise InputError(
-            "peft's LoKr takes one size for the rows and columns of every A", got=sorted(sizes),
-            hint="Use export_lycoris, or train with a1 = a2 in every layer",
-        )  # fmt: skip
-    rank = max(size for _, b in products.values() for size in b.shape)  # none is split further
-    config = peft.LoKrConfig(
-        r=rank, alpha=rank, decompose_factor=sizes.pop(), target_modules=list(products)
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    config.save_pretrained(str(folder))
-    tensors = {}
-    for path, (a, b) in products.items():
-        tensors[f"base_model.model.{path}.lokr_w1"] = a
-        tensors[f"base_model.model.{path}.lokr_w2"] = b
-    save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
-
-
-def _products(model: nn.Module, adapter: str) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """(scale A, B) of every layer, by path."""
-    found = {}
-    for layer in model.modules():
-        if isinstance(layer, KronaLayer) and adapter in layer.settings:
-            if layer.settings[adapter].shuffled:
-                raise InputError(
-                    f"the update of '{adapter}' must be a Kronecker product to be LoKr",
-                    hint="It keeps the order of the authors' checkpoint; merge it instead",
-                )
-            a, b = layer.krona_A[adapter].detach(), layer.krona_B[adapter].detach()
-            found[layer.path] = ((layer.scaling[adapter] * a).contiguous(), b.contiguous())
-    if not found:
-        raise InputError("the model has no KronA adapter of that name", got=adapter)
-    return found
-
-
-_OFFICIAL = (
-    # diffusers 0.21: attention processors of the UNet, patched maps of the text encoder
-    (re.compile(r"(.+)\.processor\.to_(q|k|v)_lora\.(down|up)\.weight"), r"\1.to_\2"),
-    (re.compile(r"(.+)\.processor\.to_(out)_lora\.(down|up)\.weight"), r"\1.to_out.0"),
-    (re.compile(r"(.+)\.(\w+)\.lora_linear_layer\.(down|up)\.weight"), r"\1.\2"),
-)
-
-
-def load_official(model: nn.Module, file: Path, *, part: str = "unet") -> peft.PeftModel:
-    """Put a checkpoint of the authors' code (IBM/DiffuseKronA) on a model.
-
-    Its ``down`` is A transposed, its ``up`` is B, and its outputs are ordered otherwise than in a
-    Kronecker product, so the adapter is ``shuffled``: it merges, but does not export to LoKr.
-
-    Args:
-        model: the UNet, or the text encoder, that the checkpoint was trained on; changed in place.
-        file: safetensors.
-        part: beginning of its keys: ``"unet"`` or ``"text_encoder"``.
-
-    Raises:
-        ArtifactError: keys that are not of that code, or of which one half is missing.
-        InputError: a layer that the model lacks or that does not fit the factors.
-    """
-    pairs: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in load_file(file).items():
-        if not key.startswith(f"{part}."):
-            continue
-        for pattern, target in _OFFICIAL:
-            match = pattern.fullmatch(key.removeprefix(f"{part}."))
-            if match:
-                pairs.setdefault(match.expand(target), {})[match[3]] = value
-                break
-        else:
-            raise ArtifactError(f"{file} must hold KronA weights of the authors' code", got=key)
-    halves = sorted(path for path, pair in pairs.items() if len(pair) < 2)
-    if halves or not pairs:
-        raise ArtifactError(
-            f"{file} must hold 'down' and 'up' of every map under '{part}.'", got=halves
-        )
-    layers = dict(model.named_modules())
-    for path, pair in pairs.items():
-        (a2, a1), (b1, b2) = pair["down"].shape, pair["up"].shape
-        if path not in layers or weight_shape(layers[path]) != (a1 * b1, a2 * b2):
-            raise InputError(
-                f"the model must have a layer {path} with {a1 * b1} outputs and {a2 * b2} inputs",
-                got=layers.get(path), hint=f"Give the model that {file} was trained on",
-            )  # fmt: skip
-    config = KronaConfig(
-        target_modules=list(pairs),
-        factor_pattern={re.escape(p): tuple(pair["down"].T.shape) for p, pair in pairs.items()},
-        shuffled=True,
-    )
-    adapted = peft.get_peft_model(model, config)
-    for layer in adapted.modules():
-        if isinstance(layer, KronaLayer):
-            layer.krona_A["default"].data.copy_(pairs[layer.path]["down"].T)
-            layer.krona_B["default"].data.copy_(pairs[layer.path]["up"])
-    return adapted
-
-
-class Krona(LowRank):
-    """Size r: in every layer at most the parameters that LoRA of rank r has."""
-
-    name = "krona"
-    source = "arXiv 2402.17412"
-    # The paper recommends 5e-4 for its largest model, its released scripts take 1e-3, and both are
-    # for a1 = 4; A is drawn smaller where a1 is larger, and wants more.
-    learning_rates = (5e-4, 1e-2)
-
-    def sizes(self, facts: Facts) -> list[int]:
-        shapes = facts.targeted(facts.targets()).values()
-        found: dict[int, int] = {}  # ranks between two divisors give the same adapter
-        for rank in super().sizes(facts):
-            count = sum(_values(o, i, factors(o, i, rank * (o + i))) for i, o in shapes)
-            if count > max(found, default=0):
-                found[count] = rank
-        return list(found.values())
-
-    def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
-        targets = facts.targets()
-        chosen = {
-            re.escape(name): factors(outputs, inputs, size * (outputs + inputs))
-            for name, (inputs, outputs) in facts.targeted(targets).items()
-        }
-        return KronaConfig(
-            task_type=facts.task_type,
-            factor_pattern=chosen,
-            dropout=dropout,
-            target_modules=targets,
-        )
