@@ -238,11 +238,14 @@ class SavedBytes:
     Attributes:
         trained: bytes that a layer keeps while it trains.
         frozen: bytes that it keeps while it is frozen and a layer below it trains.
+        below: bytes that it keeps while no layer up to it trains; 0 unless something before the
+            layers does, such as an embedding.
         rest: bytes kept outside the layers.
     """
 
     trained: tuple[int, ...]
     frozen: tuple[int, ...]
+    below: tuple[int, ...]
     rest: int
 
     def of(self, active: Collection[int]) -> int:
@@ -251,9 +254,10 @@ class SavedBytes:
         An upper bound by a few percent: the lowest of them, whose own input needs no gradient,
         is counted as if it did.
         """
-        layers = range(min(active, default=len(self.trained)), len(self.trained))
+        lowest = min(active, default=len(self.trained))
+        kept = (*self.below[:lowest], *self.frozen[lowest:])
         return self.rest + sum(
-            self.trained[index] if index in active else self.frozen[index] for index in layers
+            self.trained[index] if index in active else kept[index] for index in range(len(kept))
         )
 
 
@@ -274,14 +278,16 @@ def saved_bytes(model: nn.Module, batch: Mapping[str, Any]) -> int:
 def saved_by_layer(
     model: nn.Module, batch: Mapping[str, Any], layers: Sequence[Layer]
 ) -> SavedBytes:
-    """Measure ``SavedBytes`` with two forward passes; every layer trains afterwards."""
-    train_only(layers, (0,))
+    """Measure ``SavedBytes`` with three forward passes; every layer trains afterwards."""
     try:
+        train_only(layers, ())
+        below = _count_saved(model, batch, layers)
+        train_only(layers, (0,))
         frozen = _count_saved(model, batch, layers)
     finally:
         train_only(layers, range(len(layers)))
     *trained, rest = _count_saved(model, batch, layers)
-    return SavedBytes(tuple(trained), (0, *frozen[1:-1]), rest)
+    return SavedBytes(tuple(trained), (below[0], *frozen[1:-1]), tuple(below[:-1]), rest)
 
 
 def _count_saved(model: nn.Module, batch: Mapping[str, Any], layers: Sequence[Layer]) -> list[int]:

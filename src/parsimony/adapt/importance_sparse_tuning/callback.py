@@ -221,7 +221,8 @@ class ImportanceSparseTuning(TrainerCallback, ExportableState):  # type: ignore[
     def _begin(self, state: Any) -> None:
         """From the beginning, or from where the checkpoint was written."""
         names = [layer.name for layer in self._layers]
-        stored = (state.stateful_callbacks or {}).get(type(self).__name__)
+        # The trainer saves only what has an entry; a checkpoint without this callback has none.
+        stored = state.stateful_callbacks.setdefault(type(self).__name__, None)
         if state.global_step > 0 and isinstance(stored, dict) and stored["attributes"]["names"]:
             if stored["attributes"]["names"] != names:
                 raise InputError(

@@ -100,7 +100,8 @@ def probe_losses(
         restore.enter_context(torch.no_grad())
         for chosen in sets:
             with layers.damped([found[index] for index in chosen], factor):
-                loss = getattr(model(**batch), "loss", None)
+                output = model(**batch)
+            loss = output.get("loss") if isinstance(output, Mapping) else None
             if loss is None:
                 raise InputError(
                     "a probe needs the model to give a loss",
