@@ -36,9 +36,11 @@ def helps(
         help_option_names=["--help"],
     )
     yield context.command_path, command.get_help(context)
-    if isinstance(command, TyperGroup):
-        for child in command.list_commands(context):
-            yield from helps(command.commands[child], child, context)
+    for child, below in getattr(command, "commands", {}).items():
+        if isinstance(command, TyperGroup):
+            yield from helps(below, child, context)
+        else:  # the arguments of the command itself are no part of the name
+            yield from helps(below, f"{name} {child}", parent)
 
 
 def render() -> str:

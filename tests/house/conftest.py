@@ -35,14 +35,13 @@ def sources() -> dict[str, ast.Module]:
 
 @pytest.fixture(scope="session")
 def commands() -> dict[str, TyperCommand]:
-    """``"papers list"`` -> its command, for every command that is not a group."""
-    return dict(leaves(typer.main.get_command(build())))
+    """``"papers list"`` -> its command, for every command that does something."""
+    return dict(walk(typer.main.get_command(build())))
 
 
-def leaves(command: TyperCommand, path: str = "") -> Iterator[tuple[str, TyperCommand]]:
-    """Walk the command tree and yield the ends of it."""
+def walk(command: TyperCommand, path: str = "") -> Iterator[tuple[str, TyperCommand]]:
+    """Walk the command tree and yield all but the groups, which only hold others."""
     if not isinstance(command, TyperGroup):
         yield path, command
-        return
-    for name, child in command.commands.items():
-        yield from leaves(child, f"{path} {name}".strip())
+    for name, child in getattr(command, "commands", {}).items():
+        yield from walk(child, f"{path} {name}".strip())

@@ -11,25 +11,34 @@ import json
 import os
 import pkgutil
 import sys
+from types import ModuleType
 
 import typer
 
 import parsimony
+from parsimony.cli.nesting import nest
 from parsimony.core.errors import ParsimonyError
 from parsimony.core.quiet import hush
 
-_NOT_VERBS = {"main", "options", "tables"}
+_NOT_VERBS = {"main", "nesting", "options", "tables"}
 
 
 def verbs() -> list[str]:
     """Names of the verb modules: every file beside this one but the shared ones."""
-    package = importlib.import_module("parsimony.cli")
-    found = {module.name for module in pkgutil.iter_modules(package.__path__)}
-    return sorted(found - _NOT_VERBS)
+    return sorted(set(_inside(importlib.import_module("parsimony.cli"))) - _NOT_VERBS)
+
+
+def _inside(module: ModuleType) -> list[str]:
+    """Names of the modules of a package; none for a file."""
+    return [found.name for found in pkgutil.iter_modules(getattr(module, "__path__", []))]
 
 
 def build() -> typer.Typer:
-    """Assemble the app. A verb module defines ``app`` (a group of commands) or ``command``."""
+    """Assemble the app.
+
+    A verb module defines ``app`` (a group of commands) or ``command``. A verb that is a package
+    has the ``command`` of its ``run.py``, and those of its other files as commands below.
+    """
     app = typer.Typer(
         name="parsimony",
         help="Spend a model's parameters well.",
@@ -52,8 +61,13 @@ def build() -> typer.Typer:
         module = importlib.import_module(f"parsimony.cli.{verb}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=verb)
-        else:
-            app.command(name=verb)(module.command)
+            continue
+        below = {
+            name: importlib.import_module(f"{module.__name__}.{name}") for name in _inside(module)
+        }
+        own = below.pop("run", module)
+        functions = {name: child.command for name, child in below.items()}
+        app.command(name=verb, cls=nest(functions))(own.command)
     return app
 
 

@@ -1,4 +1,4 @@
-"""``parsimony adapt``: choose and train an adapter within a budget, with evidence."""
+"""``parsimony adapt MODEL DATA``: choose and train an adapter within a budget, with evidence."""
 
 from __future__ import annotations
 
