@@ -299,8 +299,9 @@ class AdapterTuner(BaseTuner):  # type: ignore[misc]
         super()._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
         if not autocast_adapter_dtype:
             return
+        narrow = (torch.bfloat16, torch.float16)
         for adapter, parameter, _ in self._shared():
-            if adapter == adapter_name:
+            if adapter == adapter_name and parameter.dtype in narrow:
                 parameter.data = parameter.data.float()
         for layer in self.model.modules():
             if isinstance(layer, AdapterLayer) and layer.store is nn.ModuleDict:
@@ -308,7 +309,7 @@ class AdapterTuner(BaseTuner):  # type: ignore[misc]
                     store = getattr(layer, name)
                     # peft casts parameters only; running statistics must keep up with them.
                     for buffer in store[adapter_name].buffers() if adapter_name in store else ():
-                        if buffer.dtype in (torch.bfloat16, torch.float16):
+                        if buffer.dtype in narrow:
                             buffer.data = buffer.data.float()
 
 
