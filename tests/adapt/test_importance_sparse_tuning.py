@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -31,9 +32,12 @@ from parsimony.adapt.importance_sparse_tuning import (
     rewards,
     updated,
 )
-from parsimony.core import layers
+from parsimony.adapt.method import methods
+from parsimony.core import layers, training
 from parsimony.core.errors import InputError
+from parsimony.core.training import TrainSettings
 from parsimony.testing import tiny
+from parsimony.testing.method_contract import Case
 
 # -- the formulas ------------------------------------------------------------------------------
 
@@ -520,3 +524,46 @@ def test_training_with_checkpointing_moves_the_drawn_layers_alone(tmp_path: Path
             tmp_path, ist(), max_steps=4, activation_checkpointing=True,
             activation_checkpointing_kwargs={"use_reentrant": False},
         )  # fmt: skip
+
+
+# -- as a method of parsimony adapt ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(methods()["lora-ist"], "llama-language", tmp_path_factory.mktemp("tiny"))
+
+
+def test_a_run_of_parsimony_stopped_anywhere_ends_in_the_same_bytes(
+    case: Case, tmp_path: Path
+) -> None:
+    def final(folder: Path, stops: list[int | None]) -> Path:
+        for stop in stops:
+            model = case.adapted(dropout=0.1)
+            training.train(
+                model, case.rows, case.setup.collator, TrainSettings(1e-2, 24, batch_size=2),
+                folder, callbacks=case.method.callbacks(model, 24), stop_after=stop,
+            )  # fmt: skip
+        return folder / "checkpoints" / "checkpoint-24"
+
+    ends = final(tmp_path / "once", [None]), final(tmp_path / "again", [1, 7, 10, 21, None])
+    once, again = ((end / "adapter_model.safetensors").read_bytes() for end in ends)
+    assert once == again
+    # Not its bytes: layers enter the optimizer's state in the order of their first draws.
+    once, again = (torch.load(end / "optimizer.pt", weights_only=True)["state"] for end in ends)
+    assert once.keys() == again.keys()
+    assert all(torch.equal(once[p][key], again[p][key]) for p in once for key in once[p])
+    stored = [
+        json.loads((end / "trainer_state.json").read_text())["stateful_callbacks"] for end in ends
+    ]
+    assert stored[0] == stored[1]
+    progress = stored[0]["ImportanceSparseTuning"]["attributes"]
+    assert progress["kept"]["steps"] == 24 and any(progress["importance"])
+
+
+def test_the_method_needs_four_layers(case: Case) -> None:
+    assert case.refusal is None
+    fewer = {n: shape for n, shape in case.facts.linear.items() if "layers.3." not in n}
+    refusal = case.method.refusal(dataclasses.replace(case.facts, linear=fewer))
+    assert refusal == "it needs at least 4 layers to train a quarter of, not 3"
+    assert "not 0" in str(case.method.refusal(dataclasses.replace(case.facts, linear={})))

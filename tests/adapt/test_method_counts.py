@@ -92,13 +92,16 @@ def test_gpt2_counts_the_transposed_layers(gpt2: Facts) -> None:
 
 
 def test_llama_counts_the_grouped_values(llama: Facts) -> None:
-    targets = [(WIDE, WIDE), (WIDE, WIDE // 2)] * LAYERS  # two query heads share one value head
+    targets = [
+        (WIDE, WIDE),
+        (WIDE, WIDE // 2),
+    ] * tiny.LLAMA_LAYERS  # two query heads share one value head
     assert trainable("lora", llama, 4) == each(targets, lambda i, o: 4 * (i + o))
     assert trainable("vera", llama, 16) == each(targets, lambda i, o: 16 + o)
     # Keys and values of half the width on output, the MLP's down projection on input.
-    assert trainable("ia3", llama, 0) == LAYERS * (2 * WIDE // 2 + INNER)
-    assert trainable("ln-tuning", llama, 0) == (2 * LAYERS + 1) * WIDE
-    assert trainable("prefix", llama, 4) == 4 * LAYERS * 2 * WIDE // 2
+    assert trainable("ia3", llama, 0) == tiny.LLAMA_LAYERS * (2 * WIDE // 2 + INNER)
+    assert trainable("ln-tuning", llama, 0) == (2 * tiny.LLAMA_LAYERS + 1) * WIDE
+    assert trainable("prefix", llama, 4) == 4 * tiny.LLAMA_LAYERS * 2 * WIDE // 2
 
 
 def test_a_tiny_model_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from parsimony.core.errors import InputError, nearest
 HIDDEN = 32
 FEEDFORWARD = 64
 LAYERS = 2
+LLAMA_LAYERS = 4  # the fewest of which a method can train a quarter
 HEADS = 2
 POSITIONS = 64
 
@@ -100,7 +101,7 @@ def config(architecture: str) -> PretrainedConfig:
         vocab_size=len(_VOCABULARY),
         hidden_size=HIDDEN,
         intermediate_size=FEEDFORWARD,
-        num_hidden_layers=LAYERS,
+        num_hidden_layers=LLAMA_LAYERS,
         num_attention_heads=HEADS,
         num_key_value_heads=1,
         max_position_embeddings=POSITIONS,

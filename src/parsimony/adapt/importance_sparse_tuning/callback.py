@@ -170,6 +170,12 @@ class ImportanceSparseTuning(TrainerCallback, ExportableState):  # type: ignore[
 
     # -- what the user asks ---------------------------------------------------------------------
 
+    def counts(self, total: int) -> tuple[int, int]:
+        """(layers that train at a step, layers damped in a probe) of ``total`` layers."""
+        chosen = self._selector
+        trained = self.trained or chosen.trained or math.floor(chosen.share * total)
+        return len(self.fixed or ()) or trained, self.damped or total // 2
+
     def report(self) -> dict[str, Any]:
         """The importances and what the draws kept, as plain data.
 
@@ -189,15 +195,9 @@ class ImportanceSparseTuning(TrainerCallback, ExportableState):  # type: ignore[
 
     # -- the start ------------------------------------------------------------------------------
 
-    def _counts(self, total: int) -> tuple[int, int]:
-        """(layers that train at a step, layers damped in a probe) of ``total``."""
-        chosen = self._selector
-        trained = self.trained or chosen.trained or math.floor(chosen.share * total)
-        return len(self.fixed or ()) or trained, self.damped or total // 2
-
     def _refusal(self, total: int) -> str | None:
         """Why ``total`` layers are too few."""
-        trained, damped = self._counts(total)
+        trained, damped = self.counts(total)
         if not 1 <= trained <= total:
             return f"{trained} of {total} layers would train"
         if self._selector.scored and math.comb(total, damped) < self.probes:
@@ -216,7 +216,7 @@ class ImportanceSparseTuning(TrainerCallback, ExportableState):  # type: ignore[
             )
         if not set(self.fixed or ()) <= set(range(total)):
             raise InputError(f"layers are numbered from 0 to {total - 1}", got=self.fixed)
-        self._count, self._damped = self._counts(total)
+        self._count, self._damped = self.counts(total)
 
     def _begin(self, state: Any) -> None:
         """From the beginning, or from where the checkpoint was written."""
