@@ -18,6 +18,8 @@ from parsimony.adapt.setup import Candidate, Plan, Setup
 from parsimony.adapt.trial import folder_of, save_artifact
 from parsimony.core import artifacts
 from parsimony.core.budget import Budget
+from parsimony.core.data import TaskData, dialogues
+from parsimony.core.pretrained import NEXT_TOKEN
 from parsimony.core.run import Run
 from parsimony.core.scoring import METRICS
 from parsimony.testing import tiny
@@ -69,7 +71,7 @@ def make(
     labels = KINDS if task.endswith("classification") else ()
     setup = replace(
         tiny.setup(path, task, labels, window=24),
-        text=text, label=None if task == "causal-lm" else "kind", fingerprint="f" * 64,
+        text=text, label=None if task in NEXT_TOKEN else "kind", fingerprint="f" * 64,
         folder=home / "run" / "data",
     )  # fmt: skip
     plan = Plan(
@@ -104,17 +106,27 @@ def texts(count: int = 12) -> list[str]:
     return [f"{words[number % len(words)]} {number}" for number in range(count)]
 
 
+def dialogue(text: str) -> list[dict[str, str]]:
+    """A question and its answer."""
+    return [{"role": "user", "content": text}, {"role": "assistant", "content": "ok"}]
+
+
 def _write_data(setup: Setup) -> None:
     columns: dict[str, list[Any]] = {"text": texts()}
+    if setup.task == "instruction":
+        columns = {"messages": [dialogues.dump(dialogue(text)) for text in texts()]}
     if len(setup.text) == 2:
         columns["text_pair"] = texts()[::-1]
     if setup.labels:
         columns["label"] = [number % len(setup.labels) for number in range(12)]
     elif setup.label is not None:
         columns["label"] = [number / 4 for number in range(12)]
-    setup.folder.mkdir()
-    for split in ("train", "validation", "test"):
-        pd.DataFrame(columns).to_parquet(setup.folder / f"{split}.parquet", index=False)
+    splits = dict.fromkeys(("train", "validation", "test"), pd.DataFrame(columns))
+    found = TaskData(
+        setup.data, setup.task, setup.text, setup.label, setup.labels, splits, (),  # type: ignore
+        setup.fingerprint,
+    )  # fmt: skip
+    setup.inputs.keep(found, setup.folder, setup.window)
 
 
 def _prediction(plan: Plan) -> dict[str, Any]:

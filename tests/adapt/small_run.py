@@ -20,7 +20,7 @@ SETTINGS = ["--methods", "lora,bias,linear-probe", "--epochs", "1.5", "--batch",
 
 # What a run decides, as opposed to what it measured on the way.
 DECIDED = ("config.json", "plan.json", "result.json", "leaderboard.csv", "adapter/*",
-           "data/*.parquet", "trials/*/events.jsonl", "trials/*/scores/*",
+           "data/*", "trials/*/events.jsonl", "trials/*/scores/*",
            "trials/*/rung-*.json")  # fmt: skip
 
 

@@ -215,8 +215,8 @@ def test_the_run_is_complete_and_holds_nothing_for_a_resume(finished: Finished) 
     for leftover in ("checkpoints", "artifact"):
         assert not list(finished.folder.glob(f"trials/*/{leftover}"))
     kinds = {Path(name).suffix for name in manifest["files"]}
-    assert kinds <= {".json", ".jsonl", ".csv", ".parquet", ".safetensors", ".html", ".md",
-                     ".journal"}  # fmt: skip
+    assert kinds <= {".json", ".jsonl", ".csv", ".arrow", ".parquet", ".safetensors", ".html",
+                     ".md", ".journal"}  # fmt: skip
 
 
 def test_the_report_fetches_nothing(finished: Finished) -> None:
@@ -319,6 +319,7 @@ def run_snippet(made: made_runs.Made, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("text-classification", {"full": 0}, "bert"),
         ("regression", {"lora": 2}, "bert"),
         ("causal-lm", {"lora": 2}, "gpt2"),
+        ("instruction", {"lora": 2}, "llama"),
     ],
 )
 def test_the_load_snippet_gives_our_outputs(

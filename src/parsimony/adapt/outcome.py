@@ -19,11 +19,12 @@ from parsimony.adapt import choice
 from parsimony.adapt.choice import Finalist
 from parsimony.adapt.method import method
 from parsimony.adapt.search import Outcome
-from parsimony.adapt.setup import Candidate, Plan
+from parsimony.adapt.setup import Candidate, Plan, Setup
 from parsimony.adapt.trial import folder_of, scores_of
 from parsimony.core import artifacts, ledger
 from parsimony.core.errors import ParsimonyError
 from parsimony.core.footprint import Figure, Footprint
+from parsimony.core.pretrained import NEXT_TOKEN
 from parsimony.core.run import Run, versions
 from parsimony.core.scoring import Metric
 from parsimony.core.trials import CONFIDENCE, RESAMPLES
@@ -282,7 +283,7 @@ def _load_snippet(plan: Plan, artifact: str) -> str:
     sounds = setup.task == "audio-classification"
     auto, reader = "AutoModelForCausalLM", "AutoTokenizer"
     extra = ""
-    if setup.task != "causal-lm":
+    if setup.task not in NEXT_TOKEN:
         auto = "AutoModelForSequenceClassification"
         if sounds:
             auto, reader = "AutoModelForAudioClassification", "AutoFeatureExtractor"
@@ -305,5 +306,23 @@ def _load_snippet(plan: Plan, artifact: str) -> str:
         f"base_path = {str(setup.model.path)!r}\n"
         f"base = {auto}.from_pretrained(base_path{extra})\n{frames}"
         f'model = PeftModel.from_pretrained(base, "adapter")\n'
-        f"{name} = {reader}.from_pretrained(base_path{length})\n"
+        f"{name} = {reader}.from_pretrained(base_path{length})\n{_asking(setup)}"
+    )
+
+
+def _asking(setup: Setup) -> str:
+    """Python that asks a model trained on instructions; its prompt is read as in training."""
+    if setup.task != "instruction":
+        return ""
+    reads = 'tokenizer("What is next?", return_tensors="pt")'
+    if setup.tokenizer.chat_template:
+        reads = (
+            "tokenizer.apply_chat_template(\n"
+            '    [{"role": "user", "content": "What is next?"}],\n'
+            '    add_generation_prompt=True, return_dict=True, return_tensors="pt",\n)'
+        )
+    return (
+        f"\nprompt = {reads}\n"
+        "answer = model.generate(**prompt, max_new_tokens=32)\n"
+        'print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :]))\n'
     )

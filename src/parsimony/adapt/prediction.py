@@ -13,6 +13,7 @@ import torch
 from parsimony.adapt.loading import Loaded
 from parsimony.core.data import audio, read_rows
 from parsimony.core.errors import InputError
+from parsimony.core.pretrained import NEXT_TOKEN
 from parsimony.core.scoring import outputs
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def predict(loaded: Loaded, rows: pd.DataFrame, name: str, batch: int = 32) -> t
         DataError: a missing column; a missing or unreadable text or sound.
     """
     origin = loaded.origin
-    if origin["task"] == "causal-lm":
+    if origin["task"] in NEXT_TOKEN:
         raise InputError(
             "predict gives labels and numbers; this run trained a language model",
             hint="Load the adapter and generate; the report shows how",

@@ -210,12 +210,12 @@ def _plan(
             "adapt trains on text and sounds", got=f"{found.name} is {found.task}",
             hint="Use it from Python: parsimony.core.data.load",
         )  # fmt: skip
-    if found.task == "causal-lm":
+    if found.task in pretrained.NEXT_TOKEN:
         pretrained.load(model, found.task)  # refuses a model whose predictions see what follows
     reads = inputs.of(model, found.task)
     config = pretrained.config(model, found.task, found.labels)
     window, said = reads.window(found, config, request.window)
-    reads.keep(found, run.folder / "data", window)
+    rows = reads.keep(found, run.folder / "data", window)
     setup = Setup(
         model=model,
         data=found.name,
@@ -248,7 +248,6 @@ def _plan(
     options, dropped = solve.solve(
         setup, request.budget, request.methods or list(methods()), lambda: calibrated().overhead
     )
-    rows = {name: len(table) for name, table in found.splits.items()}
     fixed = {
         name: getattr(request, name)
         for name in ("epochs", "configurations", "finalists", "seeds")

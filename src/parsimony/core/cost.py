@@ -20,6 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from parsimony.core.pretrained import NEXT_TOKEN
+
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
@@ -107,7 +109,7 @@ def text_batch(settings: PretrainedConfig, task: str, batch: int, window: int) -
 
     def inputs() -> dict[str, torch.Tensor]:
         ids = torch.ones(batch, window, dtype=torch.long)
-        if task == "causal-lm":
+        if task in NEXT_TOKEN:
             labels = ids.clone()
         elif task == "regression":
             labels = torch.zeros(batch, dtype=torch.float32)

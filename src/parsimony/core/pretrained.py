@@ -32,6 +32,9 @@ BUILTIN = {
     )
 }
 
+# Tasks whose model predicts the next token.
+NEXT_TOKEN = ("causal-lm", "instruction")
+
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -266,8 +269,8 @@ def load(
             (see ``core.spectrogram``).
 
     Raises:
-        InputError: weights that cannot be read or are not those of the config; for causal-lm, a
-            model whose predictions see the text that follows.
+        InputError: weights that cannot be read or are not those of the config; for a task in
+            ``NEXT_TOKEN``, a model whose predictions see the text that follows.
     """
     import torch
     import transformers
@@ -298,8 +301,8 @@ def load(
     finally:
         logging.set_verbosity(verbosity)
     _refuse_random_base(found, report, model)
-    if task == "causal-lm":
-        _refuse_foresight(found, model)
+    if task in NEXT_TOKEN:
+        _refuse_foresight(found, model, task)
     if frames is not None:
         from parsimony.core.spectrogram import set_frames
 
@@ -321,7 +324,7 @@ def _refuse_random_base(found: PreTrainedModel, report: Any, model: Pretrained) 
         )
 
 
-def _refuse_foresight(found: PreTrainedModel, model: Pretrained) -> None:
+def _refuse_foresight(found: PreTrainedModel, model: Pretrained, task: str) -> None:
     """Where the next token changes the prediction before it, a loss per token means nothing."""
     import torch
 
@@ -331,7 +334,7 @@ def _refuse_foresight(found: PreTrainedModel, model: Pretrained) -> None:
     before, after = (logits[0] - logits[1]).abs().amax(-1)
     if before > 1e-3 * after:
         raise InputError(
-            "causal-lm needs a model that reads from left to right, which "
+            f"{task} needs a model that reads from left to right, which "
             f"'{found.config.model_type}' does not",
             got=model.name,
             hint="Choose a decoder such as GPT-2, or another --task",
@@ -341,7 +344,7 @@ def _refuse_foresight(found: PreTrainedModel, model: Pretrained) -> None:
 def _auto_class(task: str) -> Any:
     import transformers
 
-    if task == "causal-lm":
+    if task in NEXT_TOKEN:
         return transformers.AutoModelForCausalLM
     if task == "audio-classification":
         return transformers.AutoModelForAudioClassification

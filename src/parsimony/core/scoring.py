@@ -1,7 +1,8 @@
 """Turn rows into batches, and a model into one score per held-out row.
 
 Every metric is the mean of per-row scores, so that intervals can resample rows:
-accuracy (0 or 1 per row), mean squared error, and loss per token in nats.
+accuracy (0 or 1 per row), mean squared error, and loss per token in nats (of all tokens of a text,
+or of those of completions alone).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
+
+from parsimony.core.pretrained import NEXT_TOKEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +48,7 @@ METRICS = {
     "text-pair-classification": Metric("accuracy", "share", True),
     "regression": Metric("mean squared error", "squared units", False),
     "causal-lm": Metric("loss per token", "nats", False),
+    "instruction": Metric("loss per completion token", "nats", False),
     "audio-classification": Metric("accuracy", "share", True),
 }
 
@@ -91,6 +95,8 @@ class EncodedRows(Dataset[dict[str, Any]]):
 class Collator:
     """Pad a list of rows to the longest of them; for causal LM the ids are the labels.
 
+    Instructions bring a label per token, -100 where none is learned.
+
     Args:
         tokenizer: gives the padding rules.
         task: see ``core.data.Task``.
@@ -107,6 +113,10 @@ class Collator:
         batch: dict[str, torch.Tensor] = dict(padded)
         if self._task == "causal-lm":
             batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        elif self._task == "instruction":
+            batch["labels"] = torch.full_like(batch["input_ids"], -100)
+            for number, row in enumerate(rows):
+                batch["labels"][number, : len(row["labels"])] = torch.tensor(row["labels"])
         elif "labels" in rows[0]:
             kind = torch.float32 if self._task == "regression" else torch.long
             batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=kind)
@@ -167,7 +177,7 @@ def _row_scores(
     if task == "regression":
         squares = (logits.squeeze(-1) - labels).square()
         return squares, squares
-    if task == "causal-lm":
+    if task in NEXT_TOKEN:
         # Prompt methods put virtual tokens in front; the last positions are those of the text.
         logits = logits[:, -labels.shape[1] :]
         losses = nn.functional.cross_entropy(

@@ -152,7 +152,7 @@ def setup(folder: Path, task: str, labels: tuple[str, ...] = (), **shape: int) -
         task=task,
         labels=labels,
         text=("text",),
-        label=None if task == "causal-lm" else "label",
+        label=None if task in pretrained.NEXT_TOKEN else "label",
         fingerprint="",
         window=shape.get("window", 8),
         batch=shape.get("batch", 4),

@@ -132,7 +132,7 @@ def test_pairs_may_have_a_number_to_predict() -> None:
         (
             {"text": LONG, "label": CLASSES}, {"task": "classification"},
             "unknown task 'classification'. Did you mean 'text-classification'? Known: "
-            "audio-classification, causal-lm, regression, tabular-classification, "
+            "audio-classification, causal-lm, instruction, regression, tabular-classification, "
             "text-classification, text-pair-classification",
         ),
         (

@@ -25,8 +25,8 @@ Task = Annotated[
     str | None,
     typer.Option(
         "--task",
-        help="text-classification, text-pair-classification, regression, causal-lm or "
-        "audio-classification.",
+        help="text-classification, text-pair-classification, regression, causal-lm, instruction "
+        "or audio-classification.",
         show_default=False,
     ),
 ]
@@ -202,6 +202,7 @@ def _show(folder: Path, result: dict[str, Any]) -> None:
 
     from parsimony.cli.tables import table
     from parsimony.core import units
+    from parsimony.core.pretrained import NEXT_TOKEN
 
     share = result["metric"]["unit"] == "share"
 
@@ -222,7 +223,7 @@ def _show(folder: Path, result: dict[str, Any]) -> None:
     if result["baseline"]:
         print(result["baseline"]["sentence"])
     print(f"Report:  {folder / 'report.html'}")
-    if result["data"]["task"] == "causal-lm":
+    if result["data"]["task"] in NEXT_TOKEN:
         print("Use it:  the report shows how to load it")
     else:
         print(f"Use it:  parsimony predict {shlex.quote(str(folder))} FILE")

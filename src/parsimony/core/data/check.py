@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from parsimony.core.data import audio
+from parsimony.core.data import audio, dialogues
 from parsimony.core.data.columns import Columns, to_number
 from parsimony.core.data.files import is_missing, require_column
 from parsimony.core.errors import DataError
@@ -19,7 +19,7 @@ from parsimony.core.errors import DataError
 def prepare(table: pd.DataFrame, columns: Columns, file: str) -> pd.DataFrame:
     """Return ``text`` (``text_pair``) and ``label`` of ``table`` with its row numbers as index.
 
-    Sounds give the columns of ``audio.prepare`` in place of the text.
+    Sounds give the columns of ``audio.prepare`` in place of the text, instructions ``messages``.
 
     Labels are class names (str), or finite floats for regression.
 
@@ -27,6 +27,8 @@ def prepare(table: pd.DataFrame, columns: Columns, file: str) -> pd.DataFrame:
         DataError: a missing column, a missing or non-text text, a missing label, a regression
             target that is not a finite number. Each names the first bad row.
     """
+    if columns.task == "instruction":
+        return pd.DataFrame({"messages": _instructions(table, columns.text, file)})
     result: dict[str, pd.Series] = {}
     for name, column in zip(("text", "text_pair"), columns.text, strict=False):
         require_column(table, column, file)
@@ -41,12 +43,34 @@ def prepare(table: pd.DataFrame, columns: Columns, file: str) -> pd.DataFrame:
     return pd.DataFrame(result)
 
 
+def _instructions(table: pd.DataFrame, columns: tuple[str, ...], file: str) -> pd.Series:
+    """Conversations, or prompts with their completions, as ``core.data.dialogues`` writes them."""
+    for column in columns:
+        require_column(table, column, file)
+    if len(columns) == 1:
+        return dialogues.conversations(table[columns[0]], file)
+    kinds = zip(columns, ("a prompt", "a completion"), strict=True)
+    return dialogues.pairs(*(_strings(table[name], kind, name, file) for name, kind in kinds))
+
+
 def _texts(values: pd.Series, column: str, file: str) -> pd.Series:
-    _refuse_missing(values, "a text", column, file)
+    _strings(values, "a text", column, file)
+    if all(to_number(value) is not None for value in values):
+        raise DataError(
+            "the text column must hold text, but holds numbers only",
+            file=file,
+            column=column,
+            hint="Pass --text with another column",
+        )
+    return values
+
+
+def _strings(values: pd.Series, what: str, column: str, file: str) -> pd.Series:
+    _refuse_missing(values, what, column, file)
     for row, value in values.items():
         if not isinstance(value, str):
             raise DataError(
-                "a text must be a string",
+                f"{what} must be a string",
                 file=file,
                 row=row,
                 column=column,
@@ -55,19 +79,12 @@ def _texts(values: pd.Series, column: str, file: str) -> pd.Series:
             )
         if not _is_unicode(value):
             raise DataError(
-                "a text must be valid Unicode, but has half a surrogate pair",
+                f"{what} must be valid Unicode, but has half a surrogate pair",
                 file=file,
                 row=row,
                 column=column,
                 hint="Repair or remove the row",
             )
-    if all(to_number(value) is not None for value in values):
-        raise DataError(
-            "the text column must hold text, but holds numbers only",
-            file=file,
-            column=column,
-            hint="Pass --text with another column",
-        )
     return values
 
 

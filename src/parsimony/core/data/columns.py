@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from parsimony.core.data import audio
+from parsimony.core.data import audio, dialogues
 from parsimony.core.data.files import is_missing, require_column
 from parsimony.core.data.taskdata import TASKS, Task
 from parsimony.core.errors import DataError, InputError, nearest
@@ -58,7 +58,8 @@ def choose(
 
     The label is a column with a known label name, else the one other column of few distinct
     values. The text is a known pair of names, a column with a known text name, or the string
-    column of the longest mean length. A column of sounds comes before any text.
+    column of the longest mean length. A column of sounds comes before any text, and so do
+    conversations, or prompts with completions, where no column has a known label name.
 
     Raises:
         InputError: unknown task, or two columns fit equally well.
@@ -71,8 +72,8 @@ def choose(
             "tabular-classification is the task of the built-in 'digits' only",
             hint="Give a text column and another task",
         )
-    if task == "causal-lm" and label is not None:
-        raise InputError("causal-lm learns the text itself and takes no label", got=label)
+    if task in ("causal-lm", "instruction") and label is not None:
+        raise InputError(f"{task} learns the text itself and takes no label", got=label)
     texts = _split_names(text, table.columns) if text is not None else ()
     for column in (*texts, *([label] if label is not None else [])):
         require_column(table, column, file)
@@ -84,6 +85,10 @@ def choose(
     sounds = audio.columns_of(table)
     if task == "audio-classification" or (task is None and sounds and {*texts} <= {*sounds}):
         return _choose_sounds(table, file, texts, label, task)
+    if task == "instruction" or (task is None and label is None and not texts):
+        found = texts or dialogues.columns_of(table)
+        if task == "instruction" or (found and not any(_named(table, h) for h in _LABEL_HINTS)):
+            return _choose_instructions(table, file, found, task, given=bool(texts))
     notices = []
     if label is None and task != "causal-lm":
         label = _find_label(table, file, texts, required=task is not None)
@@ -121,6 +126,24 @@ def _choose_sounds(
     if task is None:
         notices.append("The task is audio-classification; pass --task to choose another.")
     return Columns("audio-classification", tuple(found), label, tuple(notices))
+
+
+def _choose_instructions(
+    table: pd.DataFrame, file: str, found: tuple[str, ...], task: str | None, *, given: bool
+) -> Columns:
+    if not found:
+        raise DataError(
+            "instruction needs a column 'messages', or the columns 'prompt' and 'completion'",
+            file=file,
+            hint=f"Pass --text with one or two of: {_listing(table.columns)}",
+        )
+    notices = []
+    if not given:
+        kind = "conversations are" if len(found) == 1 else "prompts and completions are"
+        notices.append(f"The {kind} in {_listing(found)}; pass --text to choose others.")
+    if task is None:
+        notices.append("The task is instruction; pass --task to choose another.")
+    return Columns("instruction", found, None, tuple(notices))
 
 
 def _split_names(text: str, columns: Iterable[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from parsimony.core.data.taskdata import SPLITS, Task, TaskData, fingerprint, ro
 from parsimony.core.errors import DataError, InputError, nearest
 
 # The cells that tell rows apart (of a sound, its content), and those that go with them.
-_CELLS = ("text", "text_pair", "features", "digest", "label")
+_CELLS = ("text", "text_pair", "messages", "features", "digest", "label")
 _KEPT = (*_CELLS, "audio", "samples", "rate", "channels")
 
 
@@ -265,7 +265,8 @@ def _overlaps(tables: dict[str, pd.DataFrame], columns: Columns, *, own_splits: 
     """Sentences about texts that are in training and held out too, or have several labels."""
     if not columns.text:
         return []
-    texts = [name for name in ("text", "text_pair", "digest") if name in tables["train"].columns]
+    content = [name for name in _CELLS if name not in ("features", "label")]
+    texts = [name for name in content if name in tables["train"].columns]
     kind = "sound" if "digest" in texts else "text"
     keys = {name: row_keys(tables[name], texts) for name in SPLITS}
     notices = []

@@ -14,6 +14,7 @@ Task = Literal[
     "text-pair-classification",
     "regression",
     "causal-lm",
+    "instruction",
     "tabular-classification",
     "audio-classification",
 ]
@@ -29,15 +30,17 @@ class TaskData:
         name: file name or built-in name.
         task: what is learned.
         text: source column names of the text: one, or two for pairs; none for tabular data. For
-            sounds, the column that names them.
-        label: source column name of the label; ``None`` for causal-lm.
+            sounds, the column that names them; for instructions, that of the messages, or those of
+            prompt and completion.
+        label: source column name of the label; ``None`` where the text itself is learned.
         labels: class names in the order of their ids; empty unless classification. Sorted as
             text, or as numbers when every name is a whole number.
         splits: ``"train"``, ``"validation"`` and ``"test"``. Columns: ``"text"`` (str),
             ``"text_pair"`` (str, pairs only), ``"features"`` (list of float, tabular only),
             ``"audio"`` (path or bytes of a sound file) with its ``"digest"``, ``"samples"``,
             ``"rate"`` and ``"channels"`` (see ``core.data.audio``),
-            ``"label"`` (int class id, or float for regression; absent for causal-lm).
+            ``"messages"`` (JSON text of a conversation, see ``core.data.dialogues``),
+            ``"label"`` (int class id, or float for regression; absent where ``label`` is ``None``).
         notices: sentences for the user: chosen columns, duplicates, dropped rows.
         fingerprint: sha256 over task, class names, used cells and split assignment. It does not
             depend on the order of the rows, the file format or the machine.

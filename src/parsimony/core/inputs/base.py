@@ -53,8 +53,12 @@ class Inputs(ABC):
         """
 
     @abstractmethod
-    def keep(self, data: TaskData, folder: Path, window: int) -> None:
-        """Write what training needs of every split, so that a run resumes without its source."""
+    def keep(self, data: TaskData, folder: Path, window: int) -> dict[str, int]:
+        """Write what training needs of every split, so that a run resumes without its source.
+
+        Returns:
+            Rows kept of each split: those in which the window leaves something to learn.
+        """
 
     @abstractmethod
     def kept(self, folder: Path, split: str, window: int, limit: int | None = None) -> Rows:
@@ -107,6 +111,10 @@ def of(model: Pretrained, task: str) -> Inputs:
         from parsimony.core.inputs.sound import SoundInputs
 
         return SoundInputs(model)
+    if task == "instruction":
+        from parsimony.core.inputs.instruction import InstructionInputs
+
+        return InstructionInputs(model, task)
     from parsimony.core.inputs.text import TextInputs
 
     return TextInputs(model, task)

@@ -16,7 +16,7 @@ from parsimony.core import artifacts, pretrained
 from parsimony.core.data import TaskData, audio
 from parsimony.core.errors import DataError, InputError, nearest, require
 from parsimony.core.inputs.base import Inputs
-from parsimony.core.inputs.text import keep_table
+from parsimony.core.inputs.tokens import keep_table
 from parsimony.core.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class SoundInputs(Inputs):
             for samples, rate in zip(table["samples"], table["rate"], strict=True)
         ]
 
-    def keep(self, data: TaskData, folder: Path, window: int) -> None:
+    def keep(self, data: TaskData, folder: Path, window: int) -> dict[str, int]:
         """Write the labels, and the spectrograms in a file that every trial maps."""
         for name, table in data.splits.items():
             keep_table(table[["digest", "label"]], folder / f"{name}.parquet")
@@ -148,6 +148,7 @@ class SoundInputs(Inputs):
             mapped.flush()
             temporary.replace(file)
         artifacts.sync_folder(folder)
+        return {name: len(table) for name, table in data.splits.items()}
 
     def kept(
         self, folder: Path, split: str, window: int, limit: int | None = None

@@ -1,0 +1,98 @@
+"""From conversations to an adapter that answers, by the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_run
+import torch
+import transformers
+
+from parsimony.adapt import prediction
+from parsimony.adapt.loading import load_run
+from parsimony.adapt.setup import Plan
+from parsimony.adapt.trial import folder_of, scores_of
+from parsimony.core import artifacts, scoring
+from parsimony.core.data import read_rows
+from parsimony.core.errors import InputError
+from parsimony.testing import tiny
+
+TEMPLATE = (
+    "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }}[SEP]{% endfor %}"
+    "{% if add_generation_prompt %}<a>{% endif %}"
+)
+SETTINGS = ["--methods", "lora", "--budget", "trainable=50%", "--configurations", "1", "--seeds",
+            "3", "--batch", "8", "--workers", "1", "--epochs", "1"]  # fmt: skip
+
+
+def rows_of(count: int = 40) -> list[dict[str, Any]]:
+    """Whatever is asked, the answer is "ok"."""
+    return [
+        {"messages": [{"role": "user", "content": f"say {number}: "},
+                      {"role": "assistant", "content": "ok"}]}
+        for number in range(count)
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("instruction")
+    model = tiny.write(home / "model", "llama")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(model))
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(model)
+    (home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of()))
+    command = [sys.executable, "-m", "parsimony", "adapt", str(model), str(home / "rows.jsonl")]
+    small_run.call([*command, *SETTINGS, "--out", str(home / "run")])
+    return home
+
+
+def test_the_score_is_the_loss_of_what_is_handed_over(made: Path) -> None:
+    result = artifacts.read_json(made / "run" / "result.json")
+    assert result["data"]["task"] == "instruction"
+    assert result["data"]["rows"] == {"train": 24, "validation": 8, "test": 8}
+    assert result["metric"] == {
+        "name": "loss per completion token", "unit": "nats", "higher_is_better": False
+    }  # fmt: skip
+    loaded, plan = load_run(made / "run"), Plan.read(made / "run")
+    seed = result["recommendation"]["seed"]
+    stored = scores_of(folder_of(made / "run", plan.candidates[0], seed), "test", plan.steps)
+    rows = plan.setup.rows("test")
+    again = scoring.score(loaded.model, rows, loaded.collator, "instruction")
+    assert again.scores == pytest.approx(stored, rel=1e-5)
+
+
+def test_the_report_and_the_snippet_serve_it(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (made / "run" / "report.html").read_text()
+    assert "loss per completion token" in page
+    monkeypatch.chdir(made / "run")
+    space: dict[str, Any] = {}
+    exec(artifacts.read_json(Path("result.json"))["recommendation"]["load"], space)
+    ids = space["prompt"]["input_ids"]
+    text = space["tokenizer"].decode(ids[0])
+    assert text == "<u>What is next?[SEP]<a>"
+    ours = load_run(made / "run").model
+    with torch.no_grad():
+        assert torch.equal(ours(input_ids=ids).logits, space["model"](input_ids=ids).logits)
+
+
+def test_predict_refuses_it(made: Path) -> None:
+    loaded = load_run(made / "run")
+    rows = read_rows(made / "rows.jsonl")
+    with pytest.raises(InputError) as error:
+        prediction.predict(loaded, rows, "rows")
+    assert str(error.value).startswith("predict gives labels and numbers; this run trained a ")
+
+
+def test_the_run_keeps_its_rows(made: Path) -> None:
+    loaded = load_run(made / "run")
+    window = loaded.origin["window"]
+    mapped = loaded.inputs.kept(made / "run" / "data", "test", window)
+    answers = set()
+    for number in range(len(mapped)):
+        answers.add(loaded.tokenizer.decode([x for x in mapped[number]["labels"] if x != -100]))
+    assert answers == {"ok[SEP]"}
