@@ -17,6 +17,8 @@ from parsimony.core.errors import require
 if TYPE_CHECKING:
     import numpy as np
 
+    from parsimony.adapt.setup import Setup
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -61,34 +63,17 @@ def compare(
         ParsimonyError: an arm diverges.
     """
     require("torch", "adapt")
-    from parsimony.adapt.setup import Candidate, Plan, Setup
+    from parsimony.adapt.setup import Candidate, Plan
     from parsimony.adapt.trial import folder_of, run_trial, scores_of
-    from parsimony.core.data import load
     from parsimony.core.errors import ParsimonyError
-    from parsimony.core.pretrained import find
 
-    found = load(data, limit=limit)
     candidates = {
         name: Candidate(f"arm-{number}", arm.method, arm.size, arm.learning_rate, dropout=0.0)
         for number, (name, arm) in enumerate(arms.items())
     }
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch)
-        setup = Setup(
-            model=find(model),
-            data=found.name,
-            task=found.task,
-            labels=found.labels,
-            text=found.text,
-            label=found.label,
-            fingerprint=found.fingerprint,
-            window=window,
-            batch=batch,
-            device="cpu",
-            threads=1,
-            folder=run / "data",
-        )
-        setup.inputs.keep(found, setup.folder, window)
+        setup = _setup(run, model, data, limit, window, batch)
         plan = Plan(setup, tuple(candidates.values()), steps, (), 1.0, 0, tuple(range(seeds)))
         plan.write(run)
         scores = {}
@@ -102,3 +87,58 @@ def compare(
                 rows.append(scores_of(folder_of(run, candidate, seed), "test", steps))
             scores[name] = require("numpy", "adapt").stack(rows)
     return scores
+
+
+def pretrain(
+    model: Path,
+    data: Path,
+    *,
+    steps: int,
+    learning_rate: float,
+    window: int,
+    batch: int = 16,
+) -> None:
+    """Train a small model in full, in its own folder: a checkpoint where there is none to be had.
+
+    Args:
+        model: folder of a model with random weights; gets the trained ones.
+        data: see ``core.data.load``.
+        steps: optimizer steps.
+        learning_rate: peak, of all weights.
+        window: see ``compare``.
+        batch: rows per step.
+    """
+    require("torch", "adapt")
+    from parsimony.core.training import TrainSettings, train
+
+    with tempfile.TemporaryDirectory() as scratch:
+        setup = _setup(Path(scratch), str(model), str(data), None, window, batch)
+        trained = setup.adapted("full", 0, 0.0, seed=0)
+        settings = TrainSettings(learning_rate, steps, batch_size=batch)
+        train(trained, setup.rows("train"), setup.collator, settings, Path(scratch) / "training")
+        trained.save_pretrained(model)  # type: ignore[operator]
+
+
+def _setup(run: Path, model: str, data: str, limit: int | None, window: int, batch: int) -> Setup:
+    """The setup of a run in a folder, its data written there."""
+    from parsimony.adapt.setup import Setup
+    from parsimony.core.data import load
+    from parsimony.core.pretrained import find
+
+    found = load(data, limit=limit)
+    setup = Setup(
+        model=find(model),
+        data=found.name,
+        task=found.task,
+        labels=found.labels,
+        text=found.text,
+        label=found.label,
+        fingerprint=found.fingerprint,
+        window=window,
+        batch=batch,
+        device="cpu",
+        threads=1,
+        folder=run / "data",
+    )
+    setup.inputs.keep(found, setup.folder, window)
+    return setup

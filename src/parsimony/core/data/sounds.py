@@ -12,8 +12,11 @@ from functools import cache
 
 import numpy as np
 
+from parsimony.core.errors import InputError
+
 RATE = 16_000  # Hz
 SECONDS = 1.0
+_SHORTEST = 0.4
 _NOISE = (-40.0, -20.0)  # dB below full scale, of the background
 _PEAK = (0.2, 0.8)
 _FADE = 160  # samples at both ends
@@ -120,7 +123,12 @@ def make(kind: str, seed: int, seconds: float = SECONDS) -> np.ndarray:
 
     Pitch, rate, loudness (a peak of 0.2 to 0.8) and background noise (20 to 40 dB below) are drawn
     from ``seed`` and the name of the class.
+
+    Raises:
+        InputError: less than 0.4 seconds, in which the slowest classes may have no event.
     """
+    if seconds < _SHORTEST:
+        raise InputError(f"a made-up sound lasts at least {_SHORTEST} seconds", got=seconds)
     random = np.random.default_rng([seed, *kind.encode()])
     t = np.arange(round(seconds * RATE)) / RATE
     clean = CLASSES[kind](random, t)

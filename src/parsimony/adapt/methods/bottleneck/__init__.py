@@ -37,6 +37,7 @@ __all__ = [
     "BottleneckConfig",
     "BottleneckLayer",
     "BottleneckModel",
+    "ConformerAdapter",
     "Houlsby",
     "OnSublayers",
     "SublayerConfig",
@@ -77,6 +78,33 @@ class Bottleneck(OnSublayers):
     def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
         return BottleneckConfig(
             task_type=facts.task_type, placement="ffn", width=size, dropout=dropout
+        )
+
+
+class ConformerAdapter(OnSublayers):
+    """A convolution over the tokens beside every feed-forward, with the norms of the model."""
+
+    name = "conformer"
+    source = "arXiv 2312.03694"
+    learning_rates = (1e-3, 1e-2)  # the paper trains at 5e-3
+    kernel = 8  # the paper's best for short sounds; 31 where there are minutes
+
+    def refusal(self, facts: Facts) -> str | None:
+        if facts.task != "audio-classification":
+            return "its convolution runs over the patches of a spectrogram"
+        return super().refusal(facts)
+
+    def config(self, facts: Facts, size: int, dropout: float) -> peft.PeftConfig:
+        return BottleneckConfig(
+            task_type=facts.task_type,
+            placement="ffn",
+            order="parallel",
+            block="conformer",
+            kernel=self.kernel,
+            norm="group",  # as many parameters as the paper's, without statistics over a batch
+            width=size,
+            dropout=dropout,
+            train_norms=True,
         )
 
 
