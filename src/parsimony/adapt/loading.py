@@ -60,14 +60,18 @@ def load_run(folder: Path, device: str = "cpu") -> Loaded:
     labels = tuple(origin["labels"])
     adapter = artifact.name == "adapter"
     if adapter:
-        frames = inputs.frames_of(origin["task"], origin["window"])
-        plain = pretrained.load(base, origin["task"], labels, origin["seed"], frames)
-        model: nn.Module = peft_border.load_adapter(plain, artifact)
+        model: nn.Module = peft_border.load_adapter(load_base(origin), artifact)
     else:
         whole = Pretrained(str(artifact), artifact, "")
         model = pretrained.load(whole, origin["task"], labels)
     reads = inputs.of(base, origin["task"])
     return Loaded(model.to(device).eval(), reads, origin, adapter)
+
+
+def load_base(origin: dict[str, Any]) -> nn.Module:
+    """The base model that the adapter of ``origin`` was trained on, its head as it was drawn."""
+    labels, frames = tuple(origin["labels"]), inputs.frames_of(origin["task"], origin["window"])
+    return pretrained.load(_base(origin), origin["task"], labels, origin["seed"], frames)
 
 
 def _base(origin: dict[str, Any]) -> Pretrained:
