@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsimony.core.errors import require
@@ -399,28 +401,44 @@ def _train(block: nn.Module) -> float:
     return largest
 
 
+def _write_model(folder: Path) -> None:
+    """A small random AST with the feature extractor of its sounds."""
+    torch, transformers = require("torch", "adapt"), require("transformers", "adapt")
+    torch.manual_seed(0)
+    config = transformers.ASTConfig(
+        hidden_size=96, intermediate_size=192, num_hidden_layers=4, num_attention_heads=4,
+        num_mel_bins=64, max_length=100,
+    )  # fmt: skip
+    transformers.ASTForAudioClassification(config).save_pretrained(folder)
+    transformers.ASTFeatureExtractor(
+        num_mel_bins=64, max_length=100, mean=-8.0, std=4.0
+    ).save_pretrained(folder)
+
+
+def _write_sounds(folder: Path, kinds: list[str], per_class: int) -> None:
+    """A sub-folder of made-up sounds for each kind."""
+    from parsimony.core.data import sounds
+
+    for kind in kinds:
+        (folder / kind).mkdir(parents=True)
+        for number in range(per_class):
+            (folder / kind / f"{number}.wav").write_bytes(sounds.wav(sounds.make(kind, number)))
+
+
 @cache
 def arms() -> dict[str, np.ndarray]:
     """Test scores of five arms, (seeds, rows): a small AST trained on six kinds of made-up sounds,
     then adapted to six others with 24 sounds of each."""
-    import tempfile
-    from pathlib import Path
-
     from parsimony.papers.comparing import Arm, compare, pretrain
 
-    require("torch", "adapt")
     from parsimony.core.data.sounds import CLASSES
-    from parsimony.testing import tiny_audio
 
     kinds = sorted(CLASSES)
     with tempfile.TemporaryDirectory() as scratch:
         model, first, second = (Path(scratch) / name for name in ("ast", "first", "second"))
-        tiny_audio.write(
-            model, hidden_size=96, intermediate_size=192, num_hidden_layers=4,
-            num_attention_heads=4, num_mel_bins=64, max_length=100,
-        )  # fmt: skip
-        tiny_audio.write_sounds(first, kinds[::2], per_class=60, seconds=1.0)
-        tiny_audio.write_sounds(second, kinds[1::2], per_class=40, seconds=1.0)
+        _write_model(model)
+        _write_sounds(first, kinds[::2], 60)
+        _write_sounds(second, kinds[1::2], 40)
         pretrain(model, first, steps=150, learning_rate=1e-3, window=100)
         return compare(
             {
