@@ -429,9 +429,8 @@ def _write_sounds(folder: Path, kinds: list[str], per_class: int) -> None:
 def arms() -> dict[str, np.ndarray]:
     """Test scores of five arms, (seeds, rows): a small AST trained on six kinds of made-up sounds,
     then adapted to six others with 24 sounds of each."""
-    from parsimony.papers.comparing import Arm, compare, pretrain
-
     from parsimony.core.data.sounds import CLASSES
+    from parsimony.papers.comparing import Arm, compare, pretrain
 
     kinds = sorted(CLASSES)
     with tempfile.TemporaryDirectory() as scratch:
@@ -442,7 +441,7 @@ def arms() -> dict[str, np.ndarray]:
         pretrain(model, first, steps=150, learning_rate=1e-3, window=100)
         return compare(
             {
-                "linear": Arm("linear-probe", 0, 1e-3),
+                "linear": Arm("linear-probe", 0, 5e-2),
                 "lora": Arm("lora", 4, 5e-3),
                 "bottleneck": Arm("bottleneck", 8, 5e-3),
                 "conformer": Arm("conformer", 4, 5e-3),
