@@ -1,3 +1,4 @@
+# Long because every row of the published tables is a claim of its own.
 """Parameter-Efficient Transfer Learning of Audio Spectrogram Transformers."""
 
 from __future__ import annotations
