@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
 
-from parsimony.core.data import TaskData, builtin_names, builtins, load
+from parsimony.core.data import TaskData, builtin_names, builtins, dialogues, load
 from parsimony.core.errors import InputError
 
 
@@ -22,7 +23,9 @@ def whole(data: TaskData) -> pd.DataFrame:
 
 
 def test_every_name_loads_without_a_notice_of_a_choice() -> None:
-    assert builtin_names() == ("stdlib-docs", "stdlib-code", "digits", "generated-sounds")
+    assert builtin_names() == (
+        "stdlib-docs", "stdlib-code", "stdlib-functions", "digits", "generated-sounds"
+    )  # fmt: skip
     for name in builtin_names():
         data = load(name, allow_network=False)
         assert data.name == name
@@ -90,6 +93,64 @@ def test_pieces_of_code_are_whole_lines_that_join_to_the_source() -> None:
     assert all(len(piece) <= 4_000 or piece.count("\n") == 1 for piece in pieces)
     assert all(piece.endswith("\n") for piece in pieces[:-1])
     assert list(builtins._pieces("\n\n")) == []
+
+
+def test_functions_are_prompts_that_their_bodies_complete() -> None:
+    table = builtins.stdlib_functions().table
+    assert len(table) > 2_000
+    for prompt, completion in zip(table["prompt"], table["completion"], strict=True):
+        whole_function, alone = (ast.parse(text).body for text in (prompt + completion, prompt))
+        assert len(whole_function) == len(alone) == 1
+        assert ast.get_docstring(whole_function[0]) == ast.get_docstring(alone[0])  # type: ignore
+        assert len(alone[0].body) == 1 < len(whole_function[0].body)  # type: ignore[attr-defined]
+    row = table[table["file"].eq("textwrap.py") & table["prompt"].str.startswith("def dedent(")]
+    assert '"""Remove any common leading whitespace' in row["prompt"].item()
+    assert row["completion"].item().splitlines()[-1].startswith("    return ")
+
+
+def test_functions_of_one_file_stay_in_one_split() -> None:
+    data = load("stdlib-functions")
+    assert (data.task, data.text, data.label) == ("instruction", ("prompt", "completion"), None)
+    table = builtins.stdlib_functions().table.drop_duplicates(["prompt", "completion"])
+    texts = map(dialogues.dump, (
+        [{"role": "user", "content": p}, {"role": "assistant", "content": c}]
+        for p, c in zip(table["prompt"], table["completion"], strict=True)
+    ))  # fmt: skip
+    files = dict(zip(texts, table["file"], strict=True))
+    seen = [{files[text] for text in split["messages"]} for split in data.splits.values()]
+    assert sum(map(len, seen)) == len(set().union(*seen)) > 100
+
+
+def test_what_is_no_prompt_and_body_is_left_out() -> None:
+    source = '''
+class A:
+    @staticmethod
+    async def kept(x: int) -> int:
+        """Five words are just enough."""
+        # of x
+        return x\x0c
+
+    def short(self):
+        """Too few words."""
+        return 1
+
+    def bare(self):
+        """It has no body beside its docstring."""
+
+def line(): """All of this on one line."""; return 1
+
+class B:
+    def left(self):
+        """A text within it begins further left."""
+        return """
+x"""
+'''
+    assert list(builtins._functions(source)) == [
+        (
+            'async def kept(x: int) -> int:\n    """Five words are just enough."""\n',
+            "    # of x\n    return x\x0c\n",
+        )
+    ]
 
 
 def test_digits_are_features_not_text() -> None:

@@ -201,7 +201,7 @@ def test_a_path_with_a_typing_error_never_reaches_the_hub(
     assert refusal("data/review.jsonl") == (
         "data/review.jsonl: there is no such file or data set. Did you mean "
         "'data/reviews.jsonl'? Known: data/reviews.jsonl, digits, "
-        "generated-sounds, stdlib-code, stdlib-docs"
+        "generated-sounds, stdlib-code, stdlib-docs, stdlib-functions"
     )
     assert "Did you mean 'data/reviews.jsonl'" in refusal("data/reviews")
     assert refusal("absent/reviews.csv").startswith("absent/reviews.csv: there is no such file")

@@ -10,6 +10,7 @@ import ast
 import os
 import re
 import sysconfig
+import textwrap
 import tokenize
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ class Builtin:
     """A built-in's rows and what they are for. It is shared within a process: do not change it.
 
     Attributes:
-        table: columns named by ``text`` (or ``features``) and ``label``.
+        table: columns named by ``text`` (two with a comma; or ``features``) and ``label``.
         task: the task it is made for.
         group: a column whose equal rows must stay in one split.
     """
@@ -97,6 +98,23 @@ def stdlib_code() -> Builtin:
     return Builtin(table, "causal-lm", "text", group="file")
 
 
+@cache
+def stdlib_functions() -> Builtin:
+    """Functions of the standard library: signature and docstring as prompt, body as completion.
+
+    Those with a docstring of at least five words and a body beside it, as they stand in the file
+    but for the indentation they share. No file is in two splits.
+    """
+    columns: dict[str, list[str]] = {"prompt": [], "completion": [], "file": []}
+    for file, _ in _library_files():
+        for prompt, completion in _functions(_read_source(file)):
+            row = (prompt, completion, file.relative_to(_library()).as_posix())
+            for name, cell in zip(columns, row, strict=True):
+                columns[name].append(cell)
+    table = make_table(columns, "stdlib-functions")
+    return Builtin(table, "instruction", "prompt,completion", group="file")
+
+
 def digits() -> Builtin:
     """scikit-learn's handwritten digits: 1,797 images of 8 x 8 grey levels (0 to 16)."""
     from sklearn.datasets import load_digits
@@ -119,6 +137,7 @@ def generated_sounds() -> Builtin:
 BUILTINS: dict[str, Callable[[], Builtin]] = {
     "stdlib-docs": stdlib_docs,
     "stdlib-code": stdlib_code,
+    "stdlib-functions": stdlib_functions,
     "digits": digits,
     "generated-sounds": generated_sounds,
 }
@@ -177,6 +196,28 @@ def _signature(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunc
         bases = ", ".join(ast.unparse(base) for base in node.bases)
         return f"class {node.name}({bases})" if bases else f"class {node.name}"
     return f"def {node.name}({ast.unparse(node.args)})"
+
+
+def _functions(source: str) -> Iterator[tuple[str, str]]:
+    """(signature and docstring, body) of every documented function, in the order of the file."""
+    lines = source.split("\n")  # what ast counts; splitlines would cut at form feeds too
+    found = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and len((ast.get_docstring(node) or "").split()) >= _LEAST_WORDS
+        and len(node.body) > 1
+    ]
+    for node in sorted(found, key=lambda node: node.lineno):
+        after = int(node.body[0].end_lineno or 0)
+        if not node.lineno < node.body[0].lineno <= after < node.body[1].lineno:
+            continue  # parts of it share a line
+        whole = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno]))
+        if whole[0].isspace():
+            continue  # a text within it begins further left
+        cut = whole.split("\n")
+        border = after - node.lineno + 1
+        yield "\n".join(cut[:border]) + "\n", "\n".join(cut[border:]).strip("\n") + "\n"
 
 
 def _pieces(source: str) -> Iterator[str]:

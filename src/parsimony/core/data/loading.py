@@ -107,7 +107,10 @@ def _choose(found: Source, text: str | None, label: str | None, task: Task | Non
         return choose(first, file, text=text, label=label, task=task)
     if task is None or task == builtin.task:
         known = Columns(
-            builtin.task, (builtin.text,) if builtin.text else (), builtin.label, notices=()
+            builtin.task,
+            tuple(builtin.text.split(",")) if builtin.text else (),
+            builtin.label,
+            notices=(),
         )
         if text in (None, builtin.text) and label in (None, builtin.label):
             return known

@@ -8,7 +8,7 @@ import pandas as pd
 
 from parsimony.core.data import TaskData
 from parsimony.core.errors import DataError, nearest
-from parsimony.core.inputs.tokens import TokenInputs
+from parsimony.core.inputs.tokens import CHUNK, TokenInputs
 from parsimony.core.scoring import EncodedRows
 
 if TYPE_CHECKING:
@@ -29,8 +29,12 @@ class TextInputs(TokenInputs):
         return self.fit(self._lengths(train), self.longest(config), given, least=least, cap=_MOST)
 
     def _lengths(self, table: pd.DataFrame) -> list[int]:
-        columns = [table[name].tolist() for name in ("text", "text_pair") if name in table]
-        return [len(ids) for ids in self.processor(*columns, verbose=False)["input_ids"]]
+        names = [name for name in ("text", "text_pair") if name in table]
+        found: list[int] = []
+        for start in range(0, len(table), CHUNK):
+            columns = [table[name].iloc[start : start + CHUNK].tolist() for name in names]
+            found += map(len, self.processor(*columns, verbose=False)["input_ids"])
+        return found
 
     def checked(self, rows: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
         for column in columns:
