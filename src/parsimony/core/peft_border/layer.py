@@ -102,6 +102,10 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """The update of the weight before scaling; shape as ``weight_shape``."""
         raise NotImplementedError
 
+    def bias_delta(self, adapter: str) -> torch.Tensor | None:
+        """The update of the bias before scaling, where the method has one; ``update`` adds it."""
+        return None
+
     def update(self, adapter: str, x: torch.Tensor) -> torch.Tensor:
         """What the update adds to the output for input ``x``, before scaling."""
         return self.apply_weight(x, self.delta(adapter))
@@ -177,24 +181,30 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             if adapter not in self.settings:
                 continue
             before = self.get_base_weight()
+            layer: Any = self.get_base_layer()
             with torch.no_grad():
-                wide = torch.promote_types(before.dtype, torch.float32)
-                merged = before.to(wide) + self.get_delta_weight(adapter).to(wide)
-            if safe_merge and not torch.isfinite(merged).all():
+                merged = {"weight": _sum(before, self.get_delta_weight(adapter))}
+                offset = self.bias_delta(adapter)
+                if offset is not None:
+                    merged["bias"] = _sum(layer.bias, self.scaling[adapter] * offset)
+            if safe_merge and not all(torch.isfinite(value).all() for value in merged.values()):
                 raise InputError(
                     f"merging '{adapter}' into {self.path} must give finite values",
                     hint="The adapter is broken; train it again",
                 )
             if not self.merged_adapters:
                 self._unmerged = self._copy_of_base()
-            self.set_base_weight(merged.to(before.dtype))
+            self.set_base_weight(merged["weight"].to(before.dtype))
+            if "bias" in merged:
+                layer.bias.data = merged["bias"].to(layer.bias.dtype)
             self.merged_adapters.append(adapter)
 
     def unmerge(self) -> None:
         """Take all merged adapters out of the base weight."""
         if self.merged_adapters:
             if self.quantization_backend is None:
-                self.get_base_layer().weight.data = self._unmerged
+                for name, value in self._unmerged.items():
+                    getattr(self.get_base_layer(), name).data = value
             else:
                 self.base_layer = self._unmerged
             self._unmerged = None
@@ -251,6 +261,13 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def _copy_of_base(self) -> Any:
         if self.quantization_backend is None:
-            return self.get_base_weight().clone()
+            own = self.get_base_layer().named_parameters(recurse=False)
+            return {name: value.detach().clone() for name, value in own}
         # Codes do not survive a round trip through floats: the layer itself is kept.
         return copy.deepcopy(self.base_layer)
+
+
+def _sum(value: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
+    """Both in single precision at least, so that the sum is rounded once."""
+    wide = torch.promote_types(value.dtype, torch.float32)
+    return value.to(wide) + update.to(wide)
