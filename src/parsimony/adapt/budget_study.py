@@ -196,7 +196,9 @@ def _check(table: pd.DataFrame) -> None:
     if not good.all():
         raise InputError("budgets must be positive and accuracies from 0 to 1",
                          got=table.loc[~good].iloc[0].to_dict())  # fmt: skip
-    if table.duplicated(["budget", "seed"]).any():
-        raise InputError("a table of runs needs one row per budget and seed",
-                         got=table.loc[table.duplicated(["budget", "seed"])].iloc[0].to_dict(),
-                         hint="Keep the run of the learning rate that validation chose")  # fmt: skip
+    twice = table.loc[table.duplicated(["budget", "seed"])]
+    if len(twice):
+        raise InputError(
+            "a table of runs needs one row per budget and seed", got=twice.iloc[0].to_dict(),
+            hint="Keep the run of the learning rate that validation chose",
+        )  # fmt: skip

@@ -1,3 +1,4 @@
+# Long because every row of the paper's table of budgets is a claim of its own.
 """Arbitrary Few Parameters are Good Enough for Adapting Large-scale Pre-trained Language Models.
 
 The official numbers of biases of T5 v1.1 base and XXL, 270,208 and 2,444,644, have no claim: they
