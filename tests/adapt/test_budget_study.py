@@ -78,6 +78,21 @@ def test_the_interval_narrows_with_the_seeds_and_repeats_with_the_seed() -> None
     assert budget_study.t_high(few, full=[0.8], margin=0) == ends[0]
 
 
+def test_the_rate_is_chosen_on_validation_for_every_budget() -> None:
+    """Ten scalars learn at 0.3, a thousand at 0.03; the test accuracy has no say."""
+
+    def run(budget: int, seed: int, rate: float) -> tuple[float, float]:
+        best = {10: 0.3, 1000: 0.03}[budget]
+        return (0.9 if rate == best else 0.2 + 0.1 * seed), (0.5 if rate == best else 1.0)
+
+    table = budget_study.budget_curve(run, budgets=[10, 1000], seeds=[0, 1], rates=[0.3, 0.03])
+    assert list(table["learning_rate"]) == [0.3, 0.3, 0.03, 0.03]
+    assert list(table["accuracy"]) == [0.5] * 4
+    assert list(budget_study.spread(table)["seeds"]) == [2, 2]
+    with pytest.warns(UserWarning, match="one learning rate, 0.3, for all budgets"):
+        budget_study.budget_curve(lambda *_: (0.5, 0.5), budgets=[1, 2], seeds=[0], rates=[0.3])
+
+
 def test_spread_is_the_deviation_over_seeds() -> None:
     found = budget_study.spread(curve({5: [0.1, 0.3], 50: [0.6, 0.6, 0.6]}))
     assert list(found["budget"]) == [5, 50]

@@ -9,7 +9,9 @@ than many, so search it for every budget before the table is made.
 
 from __future__ import annotations
 
+import itertools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +42,41 @@ class Threshold:
     low: float
     high: float
     accuracy: float
+
+
+def budget_curve(
+    run: Callable[[int, int, float], tuple[float, float]],
+    *,
+    budgets: Sequence[int],
+    seeds: Sequence[int],
+    rates: Sequence[float],
+) -> pd.DataFrame:
+    """Train at every budget, with the learning rate searched for each budget and seed.
+
+    Args:
+        run: trains with a budget, a seed of the places and a learning rate; returns accuracy on
+            validation and on test rows, in [0, 1].
+        budgets: scalars, positive.
+        seeds: of the places.
+        rates: learning rates; that of the best validation accuracy is kept, the lowest of equals.
+
+    Returns:
+        One row per budget and seed: ``budget``, ``seed``, ``learning_rate``, ``validation`` and
+        ``accuracy`` (test); a table for the functions below.
+    """
+    if len(rates) == 1 and len(budgets) > 1:
+        warnings.warn(
+            f"one learning rate, {rates[0]:g}, for all budgets compares rates, not budgets: few "
+            "scalars need larger steps",
+            stacklevel=2,
+        )
+    rows = []
+    for budget, seed in itertools.product(budgets, seeds):
+        found = [(run(budget, seed, rate), rate) for rate in sorted(rates)]
+        (validation, test), rate = max(found, key=lambda item: item[0][0])
+        rows.append((budget, seed, rate, validation, test))
+    columns = ["budget", "seed", "learning_rate", "validation", "accuracy"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def spread(table: pd.DataFrame) -> pd.DataFrame:
