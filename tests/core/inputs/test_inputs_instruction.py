@@ -121,6 +121,23 @@ def test_an_end_that_the_tokenizer_writes_itself_is_not_doubled(folder: Path) ->
     assert row["labels"] == [-100, -100, *row["input_ids"][2:]]
 
 
+def test_a_first_token_that_nothing_comes_before_is_not_counted(folder: Path) -> None:
+    found = reads(folder, None)
+    merged = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2, "[SEP]": 3}, [("a", "b")]))
+    found.processor = PreTrainedTokenizerFast(tokenizer_object=merged, eos_token="[SEP]")
+    _, said = found.window(data([chat("a", "b")], pairs=True), config(folder), 8)
+    assert said[1] == "loss on answers alone: 50.0% of the training tokens"
+    assert not found.teaches(found.encode(table([chat("a", "b")]), 1)[0])
+
+
+def test_a_tokenizer_adds_nothing_to_what_a_template_writes(folder: Path) -> None:
+    found = reads(folder, TURNS)
+    found.processor = tiny.tokenizer("bert")  # it would add [CLS] and [SEP]
+    found.processor.chat_template = TURNS
+    row = found.encode(table(CHATS[:1]), 64)[0]
+    assert row["input_ids"] == ids(found, "<u>hi[SEP]\n<a>yo[SEP]\n")
+
+
 def test_white_space_that_a_tokenizer_leaves_out_is_learned(folder: Path) -> None:
     found = reads(folder, None)
     made = Tokenizer(models.WordLevel({"q": 0, "a": 1, "[SEP]": 2, "[UNK]": 3}, unk_token="[UNK]"))
@@ -208,6 +225,7 @@ def test_what_cannot_be_learned_is_refused(folder: Path) -> None:
         "the window of 8 tokens leaves out every answer of the train split. --window must be at "
         "least 10"
     )
+    assert refused(reads(folder, TURNS), CHATS[:2], 9).startswith("the window of 9 tokens leaves")
     assert refused(reads(folder, TURNS), CHATS, 65) == (
         "--window must be 2 to 64 tokens for this model, but got 65"
     )
