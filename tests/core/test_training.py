@@ -23,11 +23,12 @@ PRIMES = (2, 3, 5, 7, 11)
 
 def fit(folder: Path, model: nn.Module | None = None, **changes: object) -> nn.Module:
     """Train a tiny adapter (or ``model``) for 12 steps, or up to ``stop_after``."""
-    stop = changes.pop("stop_after", None)
+    stop, keep = changes.pop("stop_after", None), changes.pop("keep", True)
     model = tiny.lora(tiny.bert()) if model is None else model
     training.train(
         model, tiny.rows(), tiny.collator(), tiny.settings(**changes), folder,
         stop_after=stop, evaluate=lambda _, step: step / 10, evaluate_at=frozenset({4, 8}),
+        keep=keep,
     )  # fmt: skip
     return model
 
@@ -80,6 +81,14 @@ def test_at_most_two_checkpoints_stay_and_all_are_sealed(reference: Path) -> Non
     folders = sorted(f.name for f in (reference / "checkpoints").iterdir())
     assert folders == ["checkpoint-11", "checkpoint-12"]
     assert training.newest_checkpoint(reference / "checkpoints").name == "checkpoint-12"
+
+
+def test_without_checkpoints_it_ends_in_the_same_weights(reference: Path, tmp_path: Path) -> None:
+    found = fit(tmp_path, keep=False).state_dict()
+    assert not list((tmp_path / "checkpoints").glob("checkpoint-*"))
+    shutil.copytree(reference, tmp_path / "run")
+    expected = fit(tmp_path / "run").state_dict()
+    assert all(torch.equal(found[key], expected[key]) for key in found)
 
 
 def test_a_finished_training_gives_its_weights_again(reference: Path, tmp_path: Path) -> None:

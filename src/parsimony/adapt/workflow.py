@@ -191,10 +191,14 @@ def _request(run: Run) -> Request:
     )
 
 
-def _plan(
-    request: Request, run: Run, console: Console, began: float
-) -> tuple[Plan, dict[str, Any]]:
-    """Load the data, solve the sizes, time a few steps, draw the configurations."""
+def read(
+    request: Request, folder: Path, console: Console
+) -> tuple[Setup, dict[str, int], list[str]]:
+    """Load model and data, and keep the encoded splits in ``folder``.
+
+    Returns:
+        What all trainings share, the rows of each split, and what there is to say about the data.
+    """
     console.say("Reading model and data")
     model = pretrained.find(request.model)
     found = data.load(
@@ -215,7 +219,7 @@ def _plan(
     reads = inputs.of(model, found.task)
     config = pretrained.config(model, found.task, found.labels)
     window, said = reads.window(found, config, request.window)
-    rows = reads.keep(found, run.folder / "data", window)
+    rows = reads.keep(found, folder, window)
     setup = Setup(
         model=model,
         data=found.name,
@@ -228,11 +232,19 @@ def _plan(
         batch=request.batch,
         device=request.device or training.default_device(),
         threads=1,
-        folder=run.folder / "data",
+        folder=folder,
     )
     notices = [*found.notices, *said]
     for notice in notices:
         console.say(f"  {notice}")
+    return setup, rows, notices
+
+
+def _plan(
+    request: Request, run: Run, console: Console, began: float
+) -> tuple[Plan, dict[str, Any]]:
+    """Load the data, solve the sizes, time a few steps, draw the configurations."""
+    setup, rows, notices = read(request, run.folder / "data", console)
     side_by_side = _workers(request, setup)
     workers.engine(request.engine, side_by_side, request.address)  # refuse it now, not later
     local = workers.engine("local", side_by_side)
@@ -276,11 +288,11 @@ def _plan(
         "seconds": seconds,
         "workers": side_by_side,
         "data": {
-            "name": found.name,
-            "task": found.task,
-            "fingerprint": found.fingerprint,
+            "name": setup.data,
+            "task": setup.task,
+            "fingerprint": setup.fingerprint,
             "rows": rows,
-            "classes": len(found.labels) or None,
+            "classes": len(setup.labels) or None,
             "notices": notices,
         },
     }

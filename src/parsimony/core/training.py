@@ -142,6 +142,7 @@ def train(
     evaluate: Callable[[nn.Module, int], float] | None = None,
     evaluate_at: frozenset[int] = frozenset(),
     on_step: Callable[[int], None] | None = None,
+    keep: bool = True,
 ) -> None:
     """Train ``model`` in place, continuing from the newest whole checkpoint in ``folder``.
 
@@ -159,6 +160,8 @@ def train(
         evaluate: called with model and step at the steps in ``evaluate_at``; its value is logged
             as ``validation``.
         on_step: called after every step, for progress.
+        keep: write checkpoints; without, a training that is stopped has to start again, which
+            suits many short ones.
 
     Raises:
         DivergedError: a loss or validation score that is not finite, with its step.
@@ -186,7 +189,7 @@ def train(
             max_grad_norm=1.0,
             seed=settings.seed,
             data_seed=settings.seed,
-            save_strategy="steps",
+            save_strategy="steps" if keep else "no",
             save_steps=max(1, math.ceil(state_bytes / _BYTES_PER_STEP)),
             save_total_limit=2,
             logging_strategy="steps",
@@ -209,7 +212,7 @@ def train(
         callbacks=[
             *callbacks,
             GradientCheck(model, first=done),
-            _Watch(events, stop, evaluate, evaluate_at, on_step),
+            _Watch(events, stop, keep, evaluate, evaluate_at, on_step),
             _Seal(),
         ],
     )
@@ -320,11 +323,12 @@ class _Watch(TrainerCallback):
         self,
         events: Events,
         stop: int,
+        keep: bool,
         evaluate: Callable[[nn.Module, int], float] | None,
         evaluate_at: frozenset[int],
         on_step: Callable[[int], None] | None,
     ) -> None:
-        self._events, self._stop = events, stop
+        self._events, self._stop, self._keep = events, stop, keep
         self._evaluate, self._evaluate_at, self._on_step = evaluate, evaluate_at, on_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -344,7 +348,7 @@ class _Watch(TrainerCallback):
                                     got=value, hint="Lower the learning rate")  # fmt: skip
             self._events.add(step=step, validation=value)
         if step >= self._stop:
-            control.should_save = True
+            control.should_save = self._keep
             control.should_training_stop = True
         if self._on_step is not None:
             self._on_step(step)

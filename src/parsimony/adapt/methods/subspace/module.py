@@ -38,6 +38,8 @@ class Subspace(nn.Module):
         InputError: nothing in ``module`` requires gradients; an unknown kind; d out of range.
     """
 
+    accepts_loss_kwargs = False  # to transformers' Trainer: forward takes what ``module`` takes
+
     def __init__(self, module: nn.Module, d: int, kind: str = "sparse", seed: int = 0) -> None:
         super().__init__()
         trained = _trained(module)
