@@ -78,11 +78,11 @@ def test_the_spread_draws_one_run_per_d() -> None:
     fixed = spread([(0, 1.0), (10, 0.5), (20, 0.95)])
     assert (fixed.mean, fixed.std, fixed.low, fixed.high, fixed.found) == (20, 0, 20, 20, 1)
     # At 10, one run of two passes; then the answer is 10 in half of the draws.
-    even = spread([(0, 1.0), (10, 0.8), (10, 0.95), (20, 0.95)], draws=2000)
-    assert even.mean == pytest.approx(15, abs=0.5) and even.std == pytest.approx(5, abs=0.1)
+    even = spread([(0, 1.0), (10, 0.8), (10, 0.95), (20, 0.95)], draws=400)
+    assert even.mean == pytest.approx(15, abs=1) and even.std == pytest.approx(5, abs=0.2)
     assert (even.low, even.high) == (10, 20)
-    never = spread([(0, 1.0), (10, 0.5), (10, 0.95)], draws=2000)
-    assert never.found == pytest.approx(0.5, abs=0.05) and never.std == 0
+    never = spread([(0, 1.0), (10, 0.5), (10, 0.95)], draws=400)
+    assert never.found == pytest.approx(0.5, abs=0.1) and never.std == 0
     assert math.isnan(spread([(0, 1.0), (10, 0.5)]).mean)
 
 
