@@ -744,12 +744,12 @@ def digits_d10() -> Measurement:
 
 @claim(
     name="all-dimensions",
-    statement="In as many orthonormal dimensions as parameters, training reaches what it does "
-    "directly.",
+    statement="In as many orthonormal dimensions as parameters, training reaches at least what "
+    "it does directly.",
     published=0.0,
     source="derived",
     unit="difference of accuracies",
-    direction="equal",
+    direction="at least",
     level="cpu",
     tolerance=0.01,
 )
@@ -823,7 +823,7 @@ def _digits_dimension(width: int, grid: tuple[int, ...], seeds: tuple[int, ...])
     return Measurement(float("nan") if found is None else found, note=f"accuracies {means}")
 
 
-def _digits(d: int, seed: int, width: int, kind: str, rate: float = 0.05) -> float:
+def _digits(d: int, seed: int, width: int, kind: str, rate: float | None = None) -> float:
     """Test accuracy of a 64-width-width-10 network after 40 epochs of batches of 32."""
     from parsimony.adapt.methods.subspace import Subspace
     from parsimony.core.training import TrainSettings, train
@@ -851,7 +851,7 @@ def _digits(d: int, seed: int, width: int, kind: str, rate: float = 0.05) -> flo
 
     model = Subspace(WithLoss(), d, kind, seed) if d else WithLoss()
     rows = [{"x": x[i], "labels": y[i]} for i in range(1297)]
-    settings = TrainSettings(rate if d else 0.003, 41 * 40, batch_size=32, seed=seed)
+    settings = TrainSettings(rate or (0.05 if d else 0.003), 41 * 40, batch_size=32, seed=seed)
     with tempfile.TemporaryDirectory() as scratch:
         train(model, rows, torch.utils.data.default_collate, settings, Path(scratch), keep=False)
     model.eval()
