@@ -80,7 +80,11 @@ class Calibration:
 
 def step_cost(setup: Setup, name: str, size: int) -> tuple[cost.StepCost, int]:
     """(traced cost of one step, tensor bytes of the saved artifact) of a method at a size."""
-    model = _wrapped(setup, name, size)
+    return traced_cost(setup, _wrapped(setup, name, size))
+
+
+def traced_cost(setup: Setup, model: cost.nn.Module) -> tuple[cost.StepCost, int]:
+    """The same of a model on the meta device that is adapted already; it is changed in place."""
     settings = training.TrainSettings(1e-3, 1)
     traced = cost.trace_step(
         model,
@@ -134,7 +138,7 @@ def solve(
     needed: list[tuple[float, float]] = []  # of each method's smallest size: share and peak
     total = base_parameters(setup)
     for name in names:
-        reason = _refusal(method(name), setup)
+        reason = refusal(method(name), setup)
         if reason:
             dropped.append(Dropped(name, reason))
             continue
@@ -188,15 +192,15 @@ def base_parameters(setup: Setup) -> int:
     return cost.count(cost.on_meta(lambda: pretrained.build(setup.facts.config, setup.task)))[0]
 
 
-def _refusal(way: Method, setup: Setup) -> str | None:
+def refusal(way: Method, setup: Setup) -> str | None:
     if way.baseline and way.full and not setup.facts.linear:
         return "the model has no linear layer"
     if reason := way.refusal(setup.facts):
         return reason
-    return None if _sizes(way, setup) else "no size suits this model and window"
+    return None if sizes(way, setup) else "no size suits this model and window"
 
 
-def _sizes(way: Method, setup: Setup) -> list[int]:
+def sizes(way: Method, setup: Setup) -> list[int]:
     """The method's sizes whose virtual tokens, where it has any, leave room for the window."""
     facts = setup.facts
 
@@ -209,7 +213,7 @@ def _sizes(way: Method, setup: Setup) -> list[int]:
 def _counts(setup: Setup, name: str) -> dict[int, int]:
     """Trainable parameters by size; sizes that add none over a smaller one are left out."""
     counts: dict[int, int] = {}
-    for size in _sizes(method(name), setup):
+    for size in sizes(method(name), setup):
         number = cost.count(_wrapped(setup, name, size))[1]
         if number > max(counts.values(), default=0):
             counts[size] = number
@@ -290,8 +294,8 @@ def calibrate(setup: Setup, engine: Engine, workers: int) -> Calibration:
 def _reference(setup: Setup) -> tuple[str, int]:
     """The method that is timed: the first adapter that fits the model at its smallest size."""
     for name, way in methods().items():
-        if not way.baseline and not _refusal(way, setup):
-            return name, _sizes(way, setup)[0]
+        if not way.baseline and not refusal(way, setup):
+            return name, sizes(way, setup)[0]
     return "full", 0
 
 

@@ -35,8 +35,9 @@ from transformers import Trainer, TrainingArguments
 from parsimony.core import pretrained
 from parsimony.core.errors import InputError, ParsimonyError
 from parsimony.core.peft_border import AdapterConfig, AdapterTuner, linear_modules, register
+from parsimony.core.quantized import quantized
 from parsimony.testing import tiny
-from parsimony.testing.layer_cases import FLOATING, Case, drawn, quantized
+from parsimony.testing.layer_cases import FLOATING, Case, drawn
 
 
 def _settle(model: nn.Module) -> None:

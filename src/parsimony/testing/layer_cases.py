@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -92,18 +91,3 @@ def drawn(kind: str, draw: Callable[[Any], Any], multiple: int, square: bool) ->
     return Case(
         kind, lambda: convolution(inputs, outputs, **options), normal(4, inputs, *[6] * dims)
     )
-
-
-def quantized(layer: nn.Module, bits: int) -> nn.Module:
-    """A dense layer's weights in bitsandbytes' 8-bit or nf4 form."""
-    bnb = importlib.import_module("bitsandbytes")
-    outputs, inputs = layer.weight.shape
-    if bits == 8:
-        found = bnb.nn.Linear8bitLt(inputs, outputs, has_fp16_weights=False)
-        found.weight = bnb.nn.Int8Params(layer.weight.data, requires_grad=False)
-    else:
-        found = bnb.nn.Linear4bit(inputs, outputs, compute_dtype=torch.float32, quant_type="nf4")
-        found.weight = bnb.nn.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
-    found.bias = nn.Parameter(layer.bias.data, requires_grad=False)
-    quantized: nn.Module = found.to("cpu")
-    return quantized
