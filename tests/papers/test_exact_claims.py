@@ -48,6 +48,12 @@ def low_rank(rank: int, *shapes: tuple[int, int]) -> int:
         ("peft-review", "roberta-ia3", LAYERS * (D + D + D + FFN) + HEAD),
         ("peft-review", "roberta-bitfit", LAYERS * (4 * D + FFN + D + 2 * D) + D + HEAD),
         ("peft-review", "roberta-adalora-r12", 2 * LAYERS * (12 * 2 * D + 12) + HEAD),
+        (
+            "peft-review",
+            "roberta-adalora-r12-default-targets",
+            LAYERS * (3 * low_rank(12, (D, D)) + low_rank(12, (D, D), (D, FFN), (FFN, D)) + 6 * 13)
+            + HEAD,
+        ),
         ("peft-review", "t5-base-lora-r8", 36 * low_rank(8, (768, 768), (768, 768))),
         ("peft-review", "t5-large-lora-r8", 72 * low_rank(8, (1024, 1024), (1024, 1024))),
         ("peft-comprehensive", "llama-3b-full", 128256 * D3 + LAYERS3 * BLOCK3 + D3),

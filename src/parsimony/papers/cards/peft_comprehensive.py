@@ -1,5 +1,7 @@
 """Parameter-Efficient Fine-Tuning for Large Models: A Comprehensive Survey."""
 
+from typing import Any
+
 from parsimony.papers.claim import Measurement, claim
 from parsimony.papers.counting import adapted, build, count
 
@@ -299,3 +301,96 @@ def llama_7b_lora() -> Measurement:
 )
 def llama_13b_lora() -> Measurement:
     return adapted(build(LLAMA_13B), "LoraConfig", r=8, target_modules=QUERY_VALUE)
+
+
+@claim(
+    name="formulas-match-peft",
+    statement=(
+        "The closed forms of nine methods give peft's trainable counts on three architectures at "
+        "twenty random shapes and sizes."
+    ),
+    published=0,
+    source="derived",
+    unit="counts that differ",
+    direction="equal",
+    level="exact",
+)
+def formulas() -> Measurement:
+    import random
+
+    drawn = random.Random(0)
+    differ = [
+        adapter
+        for case in range(20)
+        for adapter, settings, expected in _case(drawn, case)
+        if adapted(build(settings.pop("model")), adapter, **settings).value != expected
+    ]
+    return Measurement(len(differ), note="; ".join(["of 180 counts", *sorted(set(differ))]))
+
+
+def _case(drawn: Any, case: int) -> list[tuple[str, dict[str, Any], int]]:
+    """(configuration, what it takes beside the model, the closed form) of nine methods.
+
+    Args:
+        drawn: a ``random.Random``.
+        case: chooses among an encoder, and decoders with grouped keys and with fused maps.
+    """
+    heads, layers, size = drawn.randint(1, 4), drawn.randint(1, 3), drawn.randint(1, 12)
+    d = heads * 2 * drawn.randint(2, 8)
+    f, m, h = 2 * d + drawn.randint(0, 9), drawn.randint(1, 40), drawn.randint(1, 50)
+    kv = d
+    if case % 3 == 0:
+        model = {
+            "config": "RobertaConfig", "model": "RobertaModel", "vocab_size": 50,
+            "hidden_size": d, "intermediate_size": f, "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+        }  # fmt: skip
+        maps, norms = {"query": (d, d), "value": (d, d)}, {"LayerNorm": 2 * d * (2 * layers + 1)}
+        scaled, last, inner = ["key", "value"], "intermediate.dense", d
+        grown = 2 * d
+    elif case % 3 == 1:
+        kv = d // heads
+        model = {
+            "config": "LlamaConfig", "model": "LlamaModel", "vocab_size": 50,
+            "hidden_size": d, "intermediate_size": f, "num_hidden_layers": layers,
+            "num_attention_heads": heads, "num_key_value_heads": 1,
+        }  # fmt: skip
+        maps = {"q_proj": (d, d), "v_proj": (d, kv)}
+        norms = {"input_layernorm": layers * d, "post_attention_layernorm": layers * d}
+        scaled, last, inner, grown = ["k_proj", "v_proj"], "down_proj", f, 2 * kv
+    else:
+        model = {
+            "config": "GPT2Config", "model": "GPT2Model", "vocab_size": 50, "n_embd": d,
+            "n_inner": f, "n_layer": layers, "n_head": heads,
+        }  # fmt: skip
+        maps, norms = {"c_attn": (d, 3 * d)}, {"ln_1": 2 * d * layers, "ln_2": 2 * d * layers}
+        scaled, last, inner, grown = ["c_attn"], "mlp.c_proj", f, 3 * d
+    targets = list(maps)
+    ends = layers * sum(i + o for i, o in maps.values())
+    outputs, count = layers * sum(o for _, o in maps.values()), layers * len(maps)
+    prompts = {"task_type": "FEATURE_EXTRACTION", "num_virtual_tokens": m}
+    encoder = (d * h + h) + (h * h + h) + (h * d + d)
+    rows: list[tuple[str, dict[str, Any], int]] = [
+        ("LoraConfig", {"r": size, "target_modules": targets}, size * ends),
+        (
+            "LoraConfig",
+            {"r": size, "target_modules": targets, "use_dora": True},
+            size * ends + outputs,
+        ),
+        ("VeraConfig", {"r": size, "target_modules": targets}, outputs + size * count),
+        (
+            "AdaLoraConfig",
+            {"init_r": size, "total_step": 1, "target_modules": targets},
+            size * ends + size * count,
+        ),
+        (
+            "IA3Config",
+            {"target_modules": [*scaled, last], "feedforward_modules": [last]},
+            layers * (grown + inner),
+        ),
+        ("LNTuningConfig", {"target_modules": list(norms)}, sum(norms.values())),
+        ("PromptTuningConfig", dict(prompts), m * d),
+        ("PrefixTuningConfig", dict(prompts), 2 * layers * m * kv),
+        ("PromptEncoderConfig", {**prompts, "encoder_hidden_size": h}, m * d + encoder),
+    ]
+    return [(name, {**settings, "model": model}, number) for name, settings, number in rows]
