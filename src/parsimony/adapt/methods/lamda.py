@@ -16,7 +16,6 @@ It adapts dense layers only: the paper defines nothing for convolutions and embe
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ from parsimony.core.peft_border import (
     AdapterLayer,
     AdapterTuner,
     BufferDict,
+    by_pattern,
     register,
     weight_shape,
 )
@@ -89,10 +89,7 @@ class LamdaConfig(AdapterConfig):
 
     def rank(self, path: str) -> int:
         """The rank of the layer called ``path``."""
-        for pattern, rank in self.rank_pattern.items():
-            if re.fullmatch(rf"(.*\.)?({pattern})", path):
-                return rank
-        return self.r
+        return by_pattern(self.rank_pattern, path, self.r)
 
 
 class LamdaLayer(AdapterLayer):

@@ -8,6 +8,7 @@ from parsimony.core.peft_border.layer import AdapterLayer, BufferDict, weight_sh
 from parsimony.core.peft_border.lookup import (
     NO_TARGET,
     TASK_TYPES,
+    by_pattern,
     default_targets,
     feedforward_targets,
     head_modules,
@@ -31,6 +32,7 @@ __all__ = [
     "AdapterLayer",
     "AdapterTuner",
     "BufferDict",
+    "by_pattern",
     "default_targets",
     "feedforward_targets",
     "head_modules",

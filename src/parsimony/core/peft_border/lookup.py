@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import peft
 import torch
@@ -15,6 +17,8 @@ from parsimony.core.errors import ArtifactError, InputError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
+
+T = TypeVar("T")
 
 # An adapter with this target matches no module on purpose: only the task head trains.
 NO_TARGET: str = constants.DUMMY_TARGET_MODULES
@@ -82,6 +86,12 @@ def head_modules(model: nn.Module) -> list[str]:
     """Names of the task head that peft saves along with every classification adapter."""
     present = {name.split(".")[-1] for name, _ in model.named_modules()}
     return [name for name in ("classifier", "score") if name in present]
+
+
+def by_pattern(patterns: Mapping[str, T], path: str, default: T) -> T:
+    """The value of the first pattern that the layer called ``path`` ends in or matches."""
+    found = (v for p, v in patterns.items() if re.fullmatch(rf"(.*\.)?({p})", path))
+    return next(found, default)
 
 
 def load_adapter(model: nn.Module, folder: Path, trainable: bool = False) -> peft.PeftModel:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 import warnings
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -19,6 +18,7 @@ from parsimony.core.peft_border import (
     AdapterConfig,
     AdapterLayer,
     AdapterTuner,
+    by_pattern,
     register,
     weight_shape,
 )
@@ -68,10 +68,8 @@ class KronaConfig(AdapterConfig):
 
     def asked(self, path: str) -> tuple[int | None, int | None]:
         """(a1, a2) as given for the layer called ``path``; ``None`` where the rule chooses."""
-        for pattern, pair in self.factor_pattern.items():
-            if re.fullmatch(rf"(.*\.)?({pattern})", path):
-                return pair[0], pair[1]
-        return self.a1, self.a2
+        a1, a2 = by_pattern(self.factor_pattern, path, (self.a1, self.a2))
+        return a1, a2
 
 
 def factors(
