@@ -39,7 +39,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
 
 @pytest.fixture(scope="module")
 def options(setup: Setup) -> Options:
-    return solve.solve(setup, Budget(), METHODS, lambda: 0.0)[0]
+    return solve.solve(setup, Budget(), METHODS, lambda _: 0.0)[0]
 
 
 @pytest.fixture
@@ -267,13 +267,15 @@ def test_when_all_diverge_early_there_are_no_finalists(plan: Plan, tmp_path: Pat
 def scale_for(
     setup: Setup, options: Options, budget: str, spent: float = 0.0, **fixed: Any
 ) -> tuple[Scale, float]:
-    return search.choose_scale(setup, options, SPEED, ROWS, Budget.parse(budget), spent, 2, fixed)
+    return search.choose_scale(
+        setup, options, {"fp32": SPEED}, ROWS, Budget.parse(budget), spent, 2, fixed
+    )
 
 
 def test_without_a_time_limit_the_default_is_taken(setup: Setup, options: Options) -> None:
     scale, seconds = scale_for(setup, options, "trainable=5%")
     assert scale == search._DEFAULT
-    assert seconds == search.predicted_seconds(setup, options, SPEED, ROWS, scale, 2)
+    assert seconds == search.predicted_seconds(setup, options, {"fp32": SPEED}, ROWS, scale, 2)
 
 
 def test_less_time_means_less_evidence_and_always_three_seeds(
@@ -321,5 +323,5 @@ def test_predicted_time_counts_every_training_once(setup: Setup, options: Option
     assert scored == 3 * 24 + 24
     whole = solve.predict(one["lora"], SPEED, steps, scored).seconds.value
     assert whole is not None
-    found = search.predicted_seconds(setup, one, SPEED, ROWS, scale, 1)
+    found = search.predicted_seconds(setup, one, {"fp32": SPEED}, ROWS, scale, 1)
     assert found == pytest.approx(whole * (1 / 8 + 2 / 8 + 3) + 5 * SPEED.startup)

@@ -48,10 +48,10 @@ def test_the_largest_size_within_a_share(setup: Setup, name: str, exponent: floa
     counts = {s: count(folder, name, s) for s in methods()[name].sizes(setup.facts)}
     fits = {size for size, number in counts.items() if number <= limit * total(folder)}
     try:
-        options, dropped = solve.solve(setup, Budget(trainable=limit), [name], lambda: OVERHEAD)
+        options, dropped = solve.solve(setup, Budget(trainable=limit), [name], lambda _: OVERHEAD)
     except BudgetError as error:
         assert not fits
-        met, _ = solve.solve(setup, Budget.parse(error.nearest), [name], lambda: OVERHEAD)
+        met, _ = solve.solve(setup, Budget.parse(error.nearest), [name], lambda _: OVERHEAD)
         assert met[name].step.trainable == min(counts.values())
         return
     assert dropped == []
@@ -68,10 +68,10 @@ def test_the_largest_size_within_a_memory(setup: Setup, name: str, place: float)
     limit = place * (min(peaks.values()) + max(peaks.values())) / 2 + OVERHEAD
     fits = {size for size, bytes_ in peaks.items() if bytes_ + OVERHEAD <= limit}
     try:
-        options, _ = solve.solve(setup, Budget(memory=limit), [name], lambda: OVERHEAD)
+        options, _ = solve.solve(setup, Budget(memory=limit), [name], lambda _: OVERHEAD)
     except BudgetError as error:
         assert not fits
-        met, _ = solve.solve(setup, Budget.parse(error.nearest), [name], lambda: OVERHEAD)
+        met, _ = solve.solve(setup, Budget.parse(error.nearest), [name], lambda _: OVERHEAD)
         assert name in met
         return
     assert options[name].size == max(fits)
@@ -105,9 +105,9 @@ def test_the_nearest_budget_can_be_met(
     setup: Setup, budget: Budget, names: list[str], overhead: int
 ) -> None:
     with pytest.raises(BudgetError, match="no method fits the budget") as caught:
-        solve.solve(setup, budget, names, lambda: overhead)
+        solve.solve(setup, budget, names, lambda _: overhead)
     nearest = Budget.parse(caught.value.nearest)
-    assert solve.solve(setup, nearest, names, lambda: overhead)[0]
+    assert solve.solve(setup, nearest, names, lambda _: overhead)[0]
     assert nearest.time == budget.time
     if budget.trainable is None:
         assert nearest.trainable is None
@@ -115,7 +115,7 @@ def test_the_nearest_budget_can_be_met(
 
 def test_what_is_dropped_says_why(setup: Setup) -> None:
     options, dropped = solve.solve(
-        setup, Budget(trainable=0.01), ["full", "linear-probe"], lambda: 0
+        setup, Budget(trainable=0.01), ["full", "linear-probe"], lambda _: 0
     )
     assert list(options) == ["linear-probe"]
     assert [d.method for d in dropped] == ["full"]
@@ -125,4 +125,4 @@ def test_what_is_dropped_says_why(setup: Setup) -> None:
 def test_a_model_that_every_method_refuses_is_no_matter_of_budget(tmp_path: Path) -> None:
     setup = tiny.setup(tiny.write(tmp_path, "gpt2"), "causal-lm")
     with pytest.raises(InputError, match=r"none of the methods can adapt this model.*Conv1D"):
-        solve.solve(setup, Budget(trainable=0.5), ["oft", "bias"], lambda: 0)
+        solve.solve(setup, Budget(trainable=0.5), ["oft", "bias"], lambda _: 0)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from parsimony.core import artifacts, inputs, peft_border, pretrained
+from parsimony.adapt.method import Facts
+from parsimony.core import artifacts, inputs, peft_border, precision, pretrained
 from parsimony.core.errors import ArtifactError
 from parsimony.core.inputs import Inputs
 from parsimony.core.pretrained import Pretrained
 from parsimony.core.run import Run
 from parsimony.core.scoring import Collate
+from parsimony.core.thrift import PLAIN
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,14 @@ class Loaded:
         inputs: what it reads.
         origin: the artifact's ``parsimony.json``.
         adapter: true for an adapter, false for a model trained in full.
+        base: form of the base model's weights, see ``core.thrift``.
     """
 
     model: nn.Module
     inputs: Inputs
     origin: dict[str, Any]
     adapter: bool
+    base: str = PLAIN.base
 
     @property
     def tokenizer(self) -> Any:
@@ -60,18 +67,41 @@ def load_run(folder: Path, device: str = "cpu") -> Loaded:
     labels = tuple(origin["labels"])
     adapter = artifact.name == "adapter"
     if adapter:
-        model: nn.Module = peft_border.load_adapter(load_base(origin), artifact)
+        plain = load_base(origin, _form(origin), device)
+        model: nn.Module = peft_border.load_adapter(plain, artifact)
     else:
         whole = Pretrained(str(artifact), artifact, "")
         model = pretrained.load(whole, origin["task"], labels)
     reads = inputs.of(base, origin["task"])
-    return Loaded(model.to(device).eval(), reads, origin, adapter)
+    return Loaded(model.to(device).eval(), reads, origin, adapter, _form(origin))
 
 
-def load_base(origin: dict[str, Any]) -> nn.Module:
-    """The base model that the adapter of ``origin`` was trained on, its head as it was drawn."""
-    labels, frames = tuple(origin["labels"]), inputs.frames_of(origin["task"], origin["window"])
-    return pretrained.load(_base(origin), origin["task"], labels, origin["seed"], frames)
+def widened(loaded: Loaded, artifact: Path) -> nn.Module:
+    """The adapter on a float32 model with the values that its reduced base stands for."""
+    plain, reduced = load_base(loaded.origin), load_base(loaded.origin, loaded.base)
+    return peft_border.load_adapter(precision.widened(reduced, plain), artifact).eval()
+
+
+def load_base(
+    origin: dict[str, Any], form: str = PLAIN.base, device: str = "cpu"
+) -> PreTrainedModel:
+    """The base model that the adapter of ``origin`` was trained on, its head as it was drawn.
+
+    Args:
+        origin: the artifact's ``parsimony.json``.
+        form: of its weights, see ``core.thrift``.
+        device: where the weights of a quantized base go.
+    """
+    base, task, labels = _base(origin), origin["task"], tuple(origin["labels"])
+    frames = inputs.frames_of(task, origin["window"])
+    head = Facts.of(pretrained.config(base, task, labels, frames), task).head
+    return pretrained.load(
+        base, task, labels, origin["seed"], frames, base=form, head=head, device=device
+    )
+
+
+def _form(origin: dict[str, Any]) -> str:
+    return str(origin["method"].get("base", PLAIN.base))  # older runs had one form only
 
 
 def _base(origin: dict[str, Any]) -> Pretrained:

@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from parsimony.adapt.loading import Loaded
+from parsimony.adapt.loading import Loaded, widened
 from parsimony.adapt.method import method
 from parsimony.core import artifacts, peft_border
 from parsimony.core.errors import InputError
 from parsimony.core.scoring import Rows, outputs
+from parsimony.core.thrift import PLAIN
 
 _ROWS = 256
 
 
 def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
-    """Write the merged model with its tokenizer or feature extractor to ``out``.
+    """Write the merged model with its tokenizer or feature extractor to ``out``, in float32.
+
+    Of a base in fewer bits the values that it stood for are merged into, and written: fewer bits
+    could not hold the update.
 
     Args:
         loaded: see ``load_run``.
@@ -43,7 +47,8 @@ def merge(loaded: Loaded, run: Path, out: Path) -> dict[str, Any]:
         raise InputError("the merged model needs a new folder", got=str(out), hint="Choose --out")
     rows = loaded.inputs.kept(run / "data", "test", loaded.origin["window"], limit=_ROWS)
     before = _logits(loaded, loaded.model, rows)
-    merged = peft_border.merged(loaded.model)  # type: ignore[arg-type]
+    wide = loaded.model if loaded.base == PLAIN.base else widened(loaded, run / "adapter")
+    merged = peft_border.merged(wide)  # type: ignore[arg-type]
     pairs = list(zip(before, _logits(loaded, merged, rows), strict=True))
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ def _hand_over(run: Run, plan: Plan, winner: Candidate, seed: int) -> str:
         "window": setup.window,
         "method": {"name": winner.method, "size": winner.size, "dropout": winner.dropout,
                    "learning_rate": winner.learning_rate, "steps": plan.steps,
-                   "batch": setup.batch},
+                   "batch": setup.batch, **asdict(winner.thrift)},
         "seed": seed,
         "versions": versions(),
     }  # fmt: skip

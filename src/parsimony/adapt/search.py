@@ -65,7 +65,7 @@ _DEFAULT = Scale(epochs=3, configurations=2, finalists=4, seeds=5)
 def choose_scale(
     setup: Setup,
     options: dict[str, Option],
-    calibration: Calibration,
+    speeds: dict[str, Calibration],
     rows: dict[str, int],
     budget: Budget,
     spent: float,
@@ -77,7 +77,7 @@ def choose_scale(
     Args:
         setup: batch size.
         options: what fits, by method.
-        calibration: speed of this machine.
+        speeds: of this machine, by the form of the base (see ``core.thrift``).
         rows: number of rows per split.
         budget: its ``time`` limits the whole run.
         spent: seconds that planning has taken of it.
@@ -92,7 +92,7 @@ def choose_scale(
     cheapest = math.inf
     for scale in scales:
         scale = Scale(**{**vars(scale), **fixed})
-        wall = predicted_seconds(setup, options, calibration, rows, scale, workers)
+        wall = predicted_seconds(setup, options, speeds, rows, scale, workers)
         if seconds is None or wall <= seconds * _SAFETY:
             return scale, wall
         cheapest = min(cheapest, wall)
@@ -109,7 +109,7 @@ def choose_scale(
 def predicted_seconds(
     setup: Setup,
     options: dict[str, Option],
-    calibration: Calibration,
+    speeds: dict[str, Calibration],
     rows: dict[str, int],
     scale: Scale,
     workers: int,
@@ -117,7 +117,7 @@ def predicted_seconds(
     """Predicted wall time of the whole search and final comparison."""
     steps = total_steps(rows["train"], setup.batch, scale.epochs)
     whole = sorted(
-        (predict(o, calibration, steps, rows_scored(rows)).seconds.value or 0.0)
+        (predict(o, speeds[o.thrift.base], steps, rows_scored(rows)).seconds.value or 0.0)
         for o in options.values()
     )
     typical = whole[len(whole) // 2]
@@ -128,7 +128,8 @@ def predicted_seconds(
     second += baselines * _kept(scale.configurations)
     finals = (min(scale.finalists, others) + baselines) * scale.seeds
     work = typical * (first * _RUNGS[0] + second * (_RUNGS[1] - _RUNGS[0]) + finals)
-    starts = (first + second + finals) * calibration.startup
+    startup = max(speeds[o.thrift.base].startup for o in options.values())
+    starts = (first + second + finals) * startup
     # The last trials of a rung leave workers idle; half a training covers it.
     return (work + starts) / workers + typical / 2 * (workers > 1)
 
@@ -189,6 +190,7 @@ def draw(
                     size=sizes[drawn["size_step"]],
                     learning_rate=float(f"{drawn['learning_rate']:.3g}"),
                     dropout=drawn.get("dropout", 0.0),
+                    thrift=option.thrift,
                 )
             )
     return Plan(

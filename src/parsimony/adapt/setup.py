@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from parsimony.adapt.method import Facts, method
-from parsimony.core import artifacts, inputs, pretrained
+from parsimony.core import artifacts, inputs, precision, pretrained
 from parsimony.core.inputs import Inputs
 from parsimony.core.pretrained import Pretrained
 from parsimony.core.scoring import Collate, Rows
+from parsimony.core.thrift import PLAIN, Thrift
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,33 @@ class Setup:
         """The encoded rows of a split, or the first ``limit`` of them."""
         return self.inputs.kept(self.folder, split, self.window, limit)
 
-    def example(self) -> Callable[[], dict[str, torch.Tensor]]:
-        """Makes inputs that fill batch and window."""
-        return self.inputs.example(self.facts.config, self.batch, self.window)
+    def example(self, accumulation: int = 1) -> Callable[[], dict[str, torch.Tensor]]:
+        """Makes inputs that fill the window and one of ``accumulation`` parts of the batch."""
+        return self.inputs.example(self.facts.config, self.batch // accumulation, self.window)
 
-    def adapted(self, name: str, size: int, dropout: float, seed: int) -> nn.Module:
-        """The pretrained model wrapped by a method; head and adapter drawn from ``seed``."""
+    def base(self, seed: int, form: str = PLAIN.base) -> nn.Module:
+        """The pretrained model in a form of ``core.thrift``; a missing head drawn from ``seed``."""
         frames = inputs.frames_of(self.task, self.window)
-        model = pretrained.load(self.model, self.task, self.labels, seed, frames)
-        return method(name).apply(model, self.facts, size, dropout, seed).to(self.device)
+        return pretrained.load(
+            self.model, self.task, self.labels, seed, frames,
+            base=form, head=self.facts.head, device=self.device,
+        )  # fmt: skip
+
+    def adapted(
+        self, name: str, size: int, dropout: float, seed: int, form: str = PLAIN.base
+    ) -> nn.Module:
+        """``base`` wrapped by a method; head and adapter drawn from ``seed``."""
+        model = self.base(seed, form)
+        return self.wrapped(model, name, size, dropout, seed).to(self.device)
+
+    def wrapped(
+        self, model: nn.Module, name: str, size: int, dropout: float = 0.0, seed: int = 0
+    ) -> nn.Module:
+        """``model`` wrapped by a method, whose own parameters are in float32 on any base."""
+        own = {id(parameter) for parameter in model.parameters()}
+        adapted = method(name).apply(model, self.facts, size, dropout, seed)
+        precision.widen_trained(adapted, own)
+        return adapted
 
 
 @dataclass(frozen=True)
@@ -119,6 +138,7 @@ class Candidate:
         size: value of its size knob; 0 where it has none.
         learning_rate: peak rate.
         dropout: of the adapter.
+        thrift: how it saves memory.
     """
 
     id: str
@@ -126,17 +146,18 @@ class Candidate:
     size: int
     learning_rate: float
     dropout: float
+    thrift: Thrift = PLAIN
 
     @property
     def label(self) -> str:
-        """Method and size, for people."""
-        return label(self.method, self.size)
+        """Method, size and thrift, for people."""
+        return label(self.method, self.size, self.thrift)
 
 
-def label(name: str, size: int) -> str:
-    """``"lora r=8"``; the bare name where there is no size."""
+def label(name: str, size: int, thrift: Thrift = PLAIN) -> str:
+    """``"lora r=8 4bit"``; the bare name where there is no size and nothing is saved."""
     knob = method(name).size_name
-    return f"{name} {knob}={size}" if knob else name
+    return " ".join(filter(None, (name, f"{knob}={size}" if knob else "", str(thrift))))
 
 
 @dataclass(frozen=True)
@@ -182,7 +203,9 @@ def _read_plan(folder: Path, _: int) -> Plan:
     record = artifacts.read_json(folder / "plan.json")
     return Plan(
         setup=Setup.from_dict(record.pop("setup"), folder / "data"),
-        candidates=tuple(Candidate(**c) for c in record.pop("candidates")),
+        candidates=tuple(
+            Candidate(**{**c, "thrift": Thrift(**c["thrift"])}) for c in record.pop("candidates")
+        ),
         rungs=tuple(record.pop("rungs")),
         seeds=tuple(record.pop("seeds")),
         **record,

@@ -6,6 +6,7 @@ memory and this machine's speed, comes from a few real steps of one method (``Ca
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import os
@@ -15,17 +16,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import peft
+import torch
 
 from parsimony.adapt.method import Method, method, methods
 from parsimony.adapt.setup import Setup, label
-from parsimony.core import artifacts, cost, pretrained, training, units
+from parsimony.core import artifacts, cost, precision, pretrained, training, units
 from parsimony.core.budget import Budget
-from parsimony.core.errors import BudgetError, InputError
+from parsimony.core.errors import BudgetError, InputError, ParsimonyError
 from parsimony.core.footprint import Figure, Footprint
 from parsimony.core.run import machine, versions
+from parsimony.core.thrift import PLAIN, Allowed, Thrift
 from parsimony.core.workers import Engine
 
 _CALIBRATION_STEPS = 6
+_PLAINLY = Allowed()
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Option:
         step: traced cost of one training step.
         head: trainable parameters of the task head.
         stored_bytes: tensor bytes of the saved artifact.
+        thrift: how it saves memory.
     """
 
     method: str
@@ -47,10 +52,11 @@ class Option:
     step: cost.StepCost
     head: int
     stored_bytes: int
+    thrift: Thrift = PLAIN
 
     @property
     def label(self) -> str:
-        return label(self.method, self.size)
+        return label(self.method, self.size, self.thrift)
 
 
 @dataclass(frozen=True)
@@ -78,19 +84,26 @@ class Calibration:
     overhead: float
 
 
-def step_cost(setup: Setup, name: str, size: int) -> tuple[cost.StepCost, int]:
+def step_cost(
+    setup: Setup, name: str, size: int, thrift: Thrift = PLAIN
+) -> tuple[cost.StepCost, int]:
     """(traced cost of one step, tensor bytes of the saved artifact) of a method at a size."""
-    return traced_cost(setup, _wrapped(setup, name, size))
+    return traced_cost(setup, _wrapped(setup, name, size, thrift), thrift)
 
 
-def traced_cost(setup: Setup, model: cost.nn.Module) -> tuple[cost.StepCost, int]:
+def traced_cost(
+    setup: Setup, model: cost.nn.Module, thrift: Thrift = PLAIN
+) -> tuple[cost.StepCost, int]:
     """The same of a model on the meta device that is adapted already; it is changed in place."""
     settings = training.TrainSettings(1e-3, 1)
+    if thrift.checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     traced = cost.trace_step(
         model,
-        setup.example(),
+        setup.example(thrift.accumulation),
         lambda parameters: training.optimizer_for(list(parameters), settings),
         setup.device,
+        thrift.accumulation,
     )
     if isinstance(model, peft.PeftModel) and model.active_peft_config.is_prompt_learning:
         return traced, traced.trainable_bytes  # what trains is what is saved
@@ -102,24 +115,31 @@ def traced_cost(setup: Setup, model: cost.nn.Module) -> tuple[cost.StepCost, int
     return traced, sum(tensor.numel() * tensor.element_size() for tensor in kept)
 
 
-def option(setup: Setup, name: str, size: int, smaller: tuple[int, ...] = ()) -> Option:
+def option(
+    setup: Setup, name: str, size: int, smaller: tuple[int, ...] = (), thrift: Thrift = PLAIN
+) -> Option:
     """Trace a method at a size."""
-    step, stored = step_cost(setup, name, size)
-    return Option(name, size, smaller, step, head_parameters(setup), stored)
+    step, stored = step_cost(setup, name, size, thrift)
+    return Option(name, size, smaller, step, head_parameters(setup), stored, thrift)
 
 
-def _wrapped(setup: Setup, name: str, size: int) -> cost.nn.Module:
+def _wrapped(setup: Setup, name: str, size: int, thrift: Thrift = PLAIN) -> cost.nn.Module:
     facts = setup.facts
-    return cost.on_meta(
-        lambda: method(name).apply(pretrained.build(facts.config, setup.task), facts, size)
-    )
+
+    def build() -> cost.nn.Module:
+        base = pretrained.build(facts.config, setup.task)
+        base = precision.stand_in(base, thrift.base, facts.head)
+        return setup.wrapped(base, name, size)
+
+    return cost.on_meta(build)
 
 
 def solve(
     setup: Setup,
     budget: Budget,
     names: Sequence[str],
-    overhead: Callable[[], float],
+    overhead: Callable[[Thrift], float],
+    allowed: Allowed = _PLAINLY,
 ) -> tuple[dict[str, Option], list[Dropped]]:
     """For every method its largest size that fits, and the methods that do not fit.
 
@@ -128,6 +148,8 @@ def solve(
         budget: ``trainable`` counts the head too; ``memory`` is compared with the prediction.
         names: methods to consider.
         overhead: gives the framework's bytes; called only when there is a memory limit.
+        allowed: what may be done to keep it. Base before base, from most to fewest bits, a method
+            does no more than it must, and what changes no result comes first.
 
     Raises:
         BudgetError: nothing fits; carries the nearest budget that some method meets.
@@ -149,29 +171,23 @@ def solve(
         fitting = [size for size, number in counts.items() if number / total <= limit]
         if not fitting:
             if not options:
-                peak = 0.0
+                peak = None
                 if budget.memory is not None:
-                    peak = step_cost(setup, name, smallest)[0].peak_bytes + overhead()
-                needed.append((share, peak))
+                    none = replace(budget, memory=0.0)
+                    _, peak, _ = _plainest(setup, none, name, [smallest], overhead, allowed)
+                needed.append((share, peak or 0.0))
             dropped.append(
                 Dropped(name, f"needs at least {units.format_share(share)} of the parameters, "
                               f"more than trainable={units.format_share(limit)}")
             )  # fmt: skip
             continue
-        peak = 0.0
-        for place in range(len(fitting) - 1, -1, -1):
-            found = option(setup, name, fitting[place], tuple(reversed(fitting[:place])))
-            peak = found.step.peak_bytes + (overhead() if budget.memory else 0)
-            if budget.memory is None or peak <= budget.memory:
-                options[name] = found
-                break
+        found, peak, reason = _plainest(setup, budget, name, fitting, overhead, allowed)
+        if found is not None:
+            options[name] = found
         else:
-            needed.append((share, peak))
-            assert budget.memory is not None
-            dropped.append(
-                Dropped(name, f"predicted peak {units.format_bytes(peak)} is more than "
-                              f"memory={units.format_bytes(budget.memory)}")
-            )  # fmt: skip
+            dropped.append(Dropped(name, reason))
+            if peak is not None:
+                needed.append((share, peak))
     if not options and not needed:
         raise InputError(
             "none of the methods can adapt this model",
@@ -185,6 +201,94 @@ def solve(
             got=str(budget),
         )
     return options, dropped
+
+
+def _plainest(
+    setup: Setup,
+    budget: Budget,
+    name: str,
+    sizes: list[int],
+    overhead: Callable[[Thrift], float],
+    allowed: Allowed,
+) -> tuple[Option | None, float | None, str]:
+    """The largest of ``sizes`` under the plainest thrift that keeps the memory limit.
+
+    Returns:
+        The option; or ``None``, the lowest predicted peak (``None`` where every form of the base
+        is refused) and the reason.
+    """
+    limit = math.inf if budget.memory is None else budget.memory
+    tried: dict[Thrift, int] = {}  # peak of the smallest size, overhead not included
+    refusals: list[str] = []
+
+    @functools.cache
+    def traced(size: int, thrift: Thrift) -> Option:
+        smaller = tuple(reversed(sizes[: sizes.index(size)]))
+        return option(setup, name, size, smaller, thrift)
+
+    def fits(size: int, thrift: Thrift) -> bool:
+        peak = traced(size, thrift).step.peak_bytes
+        # The overhead takes a training to measure: not where the tensors alone are too many.
+        return limit == math.inf or (peak <= limit and peak + overhead(thrift) <= limit)
+
+    for base in allowed.bases:
+        if refused := base_refusal(setup, name, sizes[0], base):
+            refusals.append(refused)
+            continue
+        for checkpointing in allowed.checkpointing:
+            if checkpointing and (refused := _checkpointing_refusal(setup, name, sizes[0])):
+                refusals.append(refused)
+                continue
+            if limit < math.inf:
+                least = Thrift(base, checkpointing, allowed.accumulation[-1])
+                tried[least] = traced(sizes[0], least).step.peak_bytes
+                if tried[least] > limit:
+                    continue
+            for parts in allowed.accumulation:
+                thrift = Thrift(base, checkpointing, parts)
+                if fits(sizes[0], thrift):
+                    size = next(size for size in reversed(sizes) if fits(size, thrift))
+                    return traced(size, thrift), None, ""
+    if not tried:
+        return None, None, "; ".join(dict.fromkeys(refusals))
+    least = min(tried, key=lambda thrift: tried[thrift])
+    lowest = tried[least] + overhead(least)
+    reason = (
+        f"predicted peak {units.format_bytes(lowest)} is more than "
+        f"memory={units.format_bytes(limit)}"
+    )
+    return None, lowest, "; ".join([reason, *dict.fromkeys(refusals)])
+
+
+@functools.lru_cache(maxsize=256)
+def base_refusal(setup: Setup, name: str, size: int, base: str) -> str | None:
+    """Why a method cannot adapt a base of this form (see ``core.thrift``): it is tried on fakes."""
+    if base == PLAIN.base:
+        return None
+    own = f"it trains weights of the base itself, which a {base} base stores too coarsely"
+    if method(name).full:
+        return own
+    thrift = Thrift(base)
+    try:
+        model = _wrapped(setup, name, size, thrift)
+        if any(p.requires_grad and p.dtype != torch.float32 for p in model.parameters()):
+            return own
+        step_cost(setup, name, size, thrift)
+    except (ArithmeticError, AttributeError, LookupError, NotImplementedError, ParsimonyError,
+            RuntimeError, TypeError, ValueError) as error:  # fmt: skip
+        return f"its cost on a {base} base cannot be told ({str(error).partition(chr(10))[0]})"
+    return None
+
+
+def _checkpointing_refusal(setup: Setup, name: str, size: int) -> str | None:
+    """Why a method cannot train with checkpointing."""
+    model = cost.on_meta(lambda: pretrained.build(setup.facts.config, setup.task))
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        return "the model has no checkpointing"
+    way = method(name)
+    if not way.full and isinstance(way.config(setup.facts, size, 0.0), peft.PrefixTuningConfig):
+        return "checkpointing would drop its keys and values"
+    return None
 
 
 def base_parameters(setup: Setup) -> int:
@@ -253,29 +357,30 @@ def _rounded_up(value: float) -> float:
     return float(f"{math.ceil(value / unit) * unit:.3g}")
 
 
-def calibrate(setup: Setup, engine: Engine, workers: int) -> Calibration:
+def calibrate(setup: Setup, engine: Engine, workers: int, thrift: Thrift = PLAIN) -> Calibration:
     """Time a few steps of a mid-sized method, on as many workers as will run side by side.
 
-    Cached per machine, versions, model, task, batch, window, device, threads and workers in the
-    user's cache folder (``PARSIMONY_CACHE`` or ``~/.cache/parsimony``).
+    Cached per machine, versions, model, task, batch, window, device, threads, workers and thrift
+    in the user's cache folder (``PARSIMONY_CACHE`` or ``~/.cache/parsimony``).
     """
     key = hashlib.sha256(
         artifacts.dumps(
             [machine(), versions(), setup.model.sha256, setup.task, setup.batch, setup.window,
-             setup.device, setup.threads, workers]
+             setup.device, setup.threads, workers, asdict(thrift)]
         ).encode()
     ).hexdigest()[:32]  # fmt: skip
     file = _cache() / "calibration" / f"{key}.json"
     if file.is_file():
         return Calibration(**artifacts.read_json(file))
-    name, size = _reference(setup)
-    step, _ = step_cost(setup, name, size)
+    name, size = _reference(setup, thrift.base)
+    step, _ = step_cost(setup, name, size, thrift)
     with tempfile.TemporaryDirectory() as scratch:
         readings = engine.map(
             "parsimony.adapt.trial:calibrate",
             [
                 {"setup": setup.as_dict(), "folder": str(setup.folder), "method": name,
-                 "size": size, "steps": _CALIBRATION_STEPS, "scratch": f"{scratch}/{index}"}
+                 "size": size, "thrift": asdict(thrift), "steps": _CALIBRATION_STEPS,
+                 "scratch": f"{scratch}/{index}"}
                 for index in range(workers)
             ],
             lambda _: None,
@@ -291,11 +396,13 @@ def calibrate(setup: Setup, engine: Engine, workers: int) -> Calibration:
     return found
 
 
-def _reference(setup: Setup) -> tuple[str, int]:
+def _reference(setup: Setup, base: str) -> tuple[str, int]:
     """The method that is timed: the first adapter that fits the model at its smallest size."""
     for name, way in methods().items():
         if not way.baseline and not refusal(way, setup):
-            return name, sizes(way, setup)[0]
+            size = sizes(way, setup)[0]
+            if not base_refusal(setup, name, size, base):
+                return name, size
     return "full", 0
 
 

@@ -22,10 +22,12 @@ from parsimony.adapt.method import method
 from parsimony.adapt.setup import Candidate, Plan, Setup
 from parsimony.core import artifacts, cost, scoring, training
 from parsimony.core.footprint import Figure, Footprint
-from parsimony.core.meter import Meter
+from parsimony.core.meter import Meter, forget_peak
 from parsimony.core.run import lock
+from parsimony.core.thrift import Thrift
 from parsimony.core.training import TrainSettings
 
+_SCORED = 32  # held-out rows at a time, where steps are not split into parts
 _PARTLY = Figure.unknown("it went on from a checkpoint: no single call saw all of it")
 
 
@@ -65,7 +67,9 @@ def run_trial(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
             with Meter(plan.setup.device) as meter:
                 result, model = _run(plan, candidate, job["seed"], stop, folder, progress)
             measured = replace(
-                _measured(plan, model, folder) if stop == plan.steps else Footprint(),
+                _measured(plan, candidate.thrift, model, folder)
+                if stop == plan.steps
+                else Footprint(),
                 peak_memory=meter.peak_memory,
                 seconds=meter.seconds if fresh else _PARTLY,
                 energy=meter.energy if fresh else _PARTLY,
@@ -87,7 +91,9 @@ def _run(
     setup = plan.setup
     torch.set_num_threads(setup.threads)
     way = method(candidate.method)
-    model = setup.adapted(candidate.method, candidate.size, candidate.dropout, seed)
+    thrift = candidate.thrift
+    model = setup.adapted(candidate.method, candidate.size, candidate.dropout, seed, thrift.base)
+    forget_peak(setup.device)  # reading the weights is over
     settings = TrainSettings(
         learning_rate=candidate.learning_rate,
         head_learning_rate=way.head_rate(setup.facts, candidate.learning_rate),
@@ -96,11 +102,13 @@ def _run(
         seed=seed,
         threads=setup.threads,
         device=setup.device,
+        checkpointing=thrift.checkpointing,
+        accumulation=thrift.accumulation,
     )
     validation = setup.rows("validation")
 
     def evaluate(trained: nn.Module, step: int) -> float:
-        return _score(setup, trained, validation, folder, "validation", step)
+        return _score(setup, trained, validation, folder, "validation", step, thrift)
 
     try:
         training.train(
@@ -120,7 +128,7 @@ def _run(
     except training.DivergedError as error:
         return {"validation": None, "loss": None, "diverged": str(error)}, model
     if stop == plan.steps:
-        _score(setup, model, setup.rows("test"), folder, "test", stop)
+        _score(setup, model, setup.rows("test"), folder, "test", stop, thrift)
         save_artifact(model, folder / "artifact")
     held = load_file(_score_file(folder, "validation", stop))
     result = {
@@ -132,9 +140,16 @@ def _run(
 
 
 def _score(
-    setup: Setup, model: nn.Module, rows: scoring.Rows, folder: Path, split: str, step: int
+    setup: Setup,
+    model: nn.Module,
+    rows: scoring.Rows,
+    folder: Path,
+    split: str,
+    step: int,
+    thrift: Thrift,
 ) -> float:
-    found = scoring.score(model, rows, setup.collator, setup.task)
+    batch = max(1, _SCORED // thrift.accumulation)
+    found = scoring.score(model, rows, setup.collator, setup.task, batch)
     data = save({"scores": found.scores, "loss": np.array([found.loss])})
     artifacts.write_bytes(_score_file(folder, split, step), data)
     return float(found.scores.mean())
@@ -146,7 +161,7 @@ def save_artifact(model: nn.Module, folder: Path) -> None:
     artifacts.seal(folder)
 
 
-def _measured(plan: Plan, model: nn.Module, folder: Path) -> Footprint:
+def _measured(plan: Plan, thrift: Thrift, model: nn.Module, folder: Path) -> Footprint:
     """What can be counted on the trained model itself."""
     parameters, trainable, _ = cost.count(model)
     artifact = folder / "artifact"
@@ -155,14 +170,19 @@ def _measured(plan: Plan, model: nn.Module, folder: Path) -> Footprint:
         if artifact.is_dir()
         else Figure.unknown("the training diverged")
     )
-    counter = FlopCounterMode(display=False)
-    with counter:
-        _widest_step(plan.setup, model)
+    flops = Figure.unknown("torch does not see the operations of 4-bit layers")
+    if thrift.base != "4bit":
+        with FlopCounterMode(display=False) as counter:
+            _widest_part(plan.setup, model, thrift)
+        flops = Figure(
+            float(thrift.accumulation * counter.get_total_flops()),
+            "measured", "one step, FlopCounterMode",
+        )  # fmt: skip
     return Footprint(
         parameters=Figure(float(parameters), "measured", "tied ones once"),
         trainable=Figure(float(trainable), "measured", "task head included"),
         stored_bytes=stored,
-        flops=Figure(float(counter.get_total_flops()), "measured", "one step, FlopCounterMode"),
+        flops=flops,
     )
 
 
@@ -172,10 +192,11 @@ def _tensor_bytes(file: Path) -> int:
         return file.stat().st_size - 8 - int.from_bytes(stream.read(8), "little")
 
 
-def _widest_step(setup: Setup, model: nn.Module) -> None:
-    """Forward and backward of one batch that fills the window."""
+def _widest_part(setup: Setup, model: nn.Module, thrift: Thrift) -> None:
+    """Forward and backward of one part of a batch that fills the window."""
     model.train()
-    batch = {key: value.to(setup.device) for key, value in setup.example()().items()}
+    made = setup.example(thrift.accumulation)()
+    batch = {key: value.to(setup.device) for key, value in made.items()}
     model(**batch).loss.backward()
     model.zero_grad()
 
@@ -185,7 +206,7 @@ def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
 
     Args:
         job: ``setup`` (see ``Setup``), ``folder`` (of the splits), ``scratch`` (folder),
-            ``method``, ``size``, ``steps``.
+            ``method``, ``size``, ``thrift`` (see ``core.thrift``), ``steps``.
         progress: told of every step.
 
     Returns:
@@ -194,7 +215,8 @@ def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
     begin = time.perf_counter()
     setup = Setup.from_dict(job["setup"], Path(job["folder"]))
     torch.set_num_threads(setup.threads)
-    model = setup.adapted(job["method"], job["size"], 0.0, 0)
+    thrift = Thrift(**job["thrift"])
+    model = setup.adapted(job["method"], job["size"], 0.0, 0, thrift.base)
     rows = setup.rows("train")
     ready = time.perf_counter()
     stamps: list[float] = []
@@ -207,13 +229,16 @@ def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
         training.train(
             model, rows, setup.collator,
             TrainSettings(1e-4, job["steps"], batch_size=setup.batch, threads=setup.threads,
-                          device=setup.device),
+                          device=setup.device, checkpointing=thrift.checkpointing,
+                          accumulation=thrift.accumulation),
             Path(job["scratch"]), on_step=on_step,
         )  # fmt: skip
-        _widest_step(setup, model)
+        _widest_part(setup, model, thrift)
         few = setup.rows("validation", limit=64)
         trained = time.perf_counter()
-        scoring.score(model, few, setup.collator, setup.task)
+        scoring.score(
+            model, few, setup.collator, setup.task, max(1, _SCORED // thrift.accumulation)
+        )
         scored = time.perf_counter()
     steps = np.diff(stamps)
     assert meter.peak_memory.value is not None

@@ -18,12 +18,13 @@ from typing import Any
 from parsimony.adapt import outcome, search, solve
 from parsimony.adapt.method import method, methods
 from parsimony.adapt.setup import Plan, Setup
-from parsimony.core import artifacts, data, inputs, pretrained, training, units, workers
+from parsimony.core import artifacts, data, inputs, pretrained, thrift, training, units, workers
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError
 from parsimony.core.run import Run
 from parsimony.core.scoring import METRICS
+from parsimony.core.thrift import Thrift
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class Request:
         limit: use this many rows of the data.
         device: ``"cpu"`` or ``"cuda"``.
         workers: trials side by side.
+        base: form of the frozen weights (see ``core.thrift``), or ``"auto"``.
+        checkpointing: compute activations again instead of keeping them.
+        accumulation: parts that the rows of a step are split into.
         engine: ``"local"`` or ``"ray"``.
         address: of a Ray cluster.
         seed: every random choice derives from it.
@@ -68,6 +72,9 @@ class Request:
     limit: int | None = None
     device: str | None = None
     workers: int | None = None
+    base: str = "auto"
+    checkpointing: bool | None = None
+    accumulation: int | None = None
     engine: str = "local"
     address: str | None = None
     seed: int = 0
@@ -162,6 +169,7 @@ def _check(request: Request) -> None:
                 f"adapt cannot keep a limit on '{key}'", got=str(request.budget),
                 hint="Use trainable=, memory= and time=",
             )  # fmt: skip
+    thrift.allowed(request.base, request.checkpointing, request.accumulation, request.batch)
     if request.device not in (None, "cpu", "cuda"):
         raise InputError("--device is cpu or cuda", got=request.device)
     if request.device == "cuda" and training.default_device() != "cuda":
@@ -249,37 +257,42 @@ def _plan(
     workers.engine(request.engine, side_by_side, request.address)  # refuse it now, not later
     local = workers.engine("local", side_by_side)
     console.say("Counting what fits the budget")
-    calibration: list[solve.Calibration] = []
+    allowed = thrift.allowed(
+        request.base, request.checkpointing, request.accumulation, request.batch
+    )
+    calibrations: dict[str, solve.Calibration] = {}
 
-    def calibrated() -> solve.Calibration:
-        if not calibration:
+    def calibrated(form: Thrift) -> solve.Calibration:
+        if form.base not in calibrations:
             console.say("Timing a few steps")
-            calibration.append(solve.calibrate(setup, local, side_by_side))
-        return calibration[0]
+            calibrations[form.base] = solve.calibrate(setup, local, side_by_side, form)
+        return calibrations[form.base]
 
     options, dropped = solve.solve(
-        setup, request.budget, request.methods or list(methods()), lambda: calibrated().overhead
-    )
+        setup, request.budget, request.methods or list(methods()),
+        lambda form: calibrated(form).overhead, allowed,
+    )  # fmt: skip
     fixed = {
         name: getattr(request, name)
         for name in ("epochs", "configurations", "finalists", "seeds")
         if getattr(request, name) is not None
     }
-    speed = calibrated()
-    side_by_side = _within_memory(side_by_side, options, speed, request.budget)
+    speeds = {o.thrift.base: calibrated(o.thrift) for o in options.values()}
+    side_by_side = _within_memory(side_by_side, options, speeds, request.budget)
     spent = time.perf_counter() - began
     scale, seconds = search.choose_scale(
-        setup, options, speed, rows, request.budget, spent, side_by_side, fixed
+        setup, options, speeds, rows, request.budget, spent, side_by_side, fixed
     )
     steps = search.total_steps(rows["train"], setup.batch, scale.epochs)
     scored = search.rows_scored(rows)
     plan = search.draw(setup, options, scale, steps, request.seed, run.folder)
-    drawn = {(c.method, c.size) for c in plan.candidates}
-    traced = {(o.method, o.size): o for o in options.values()}
-    traced |= {key: solve.option(setup, *key) for key in sorted(drawn - traced.keys())}
+    traced = {o.label: o for o in options.values()}
+    for drawn in sorted(plan.candidates, key=lambda c: (c.method, c.size)):
+        if drawn.label not in traced:
+            traced[drawn.label] = solve.option(setup, drawn.method, drawn.size, (), drawn.thrift)
     footprints = {
-        option.label: solve.predict(option, speed, steps, scored).as_dict()
-        for option in traced.values()
+        name: solve.predict(option, speeds[option.thrift.base], steps, scored).as_dict()
+        for name, option in traced.items()
     }
     record = {
         "options": footprints,
@@ -308,13 +321,13 @@ def _plan(
 def _within_memory(
     side_by_side: int,
     options: dict[str, solve.Option],
-    speed: solve.Calibration,
+    speeds: dict[str, solve.Calibration],
     budget: Budget,
 ) -> int:
     """As many trainings side by side as the memory limit holds: it is a limit on all of them."""
     if budget.memory is None:
         return side_by_side
-    peak = max(option.step.peak_bytes for option in options.values()) + speed.overhead
+    peak = max(o.step.peak_bytes + speeds[o.thrift.base].overhead for o in options.values())
     return max(1, min(side_by_side, int(budget.memory // peak)))
 
 

@@ -18,7 +18,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from parsimony.core.pretrained import NEXT_TOKEN
 
@@ -53,10 +53,15 @@ def count(model: nn.Module) -> tuple[int, int, int]:
     parameters = list(model.parameters())
     trained = [p for p in parameters if p.requires_grad]
     return (
-        sum(p.numel() for p in parameters),
+        sum(_values(p) for p in parameters),
         sum(p.numel() for p in trained),
         sum(p.numel() * p.element_size() for p in trained),
     )
+
+
+def _values(parameter: nn.Parameter) -> int:
+    """How many values a parameter holds; two in each byte of bitsandbytes' 4-bit codes."""
+    return parameter.numel() * (2 if type(parameter).__name__ == "Params4bit" else 1)
 
 
 def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
@@ -70,6 +75,7 @@ def trace_step(
     inputs: Callable[[], dict[str, torch.Tensor]],
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
     device: str = "cpu",
+    accumulation: int = 1,
 ) -> StepCost:
     """Trace forward, backward and optimizer step of a meta ``model``.
 
@@ -78,10 +84,10 @@ def trace_step(
         inputs: makes the keyword arguments of the forward call, labels included.
         optimizer: makes the optimizer from the trainable parameters.
         device: where the real run will be; decides which kernels are traced.
+        accumulation: forward and backward passes per step, each on what ``inputs`` makes.
     """
     total, trainable, trainable_bytes = count(model)
     live = _LiveBytes()
-    flops = FlopCounterMode(display=False)
     with FakeTensorMode(allow_non_fake_inputs=True):
         _materialise(model, device)
         model.train()
@@ -97,11 +103,14 @@ def trace_step(
                 parameter.grad = torch.zeros_like(parameter)
             stepper.step()
             stepper.zero_grad()
-            with flops:
+            before = live.flops
+            model(**batch).loss.backward()
+            flops = accumulation * (live.flops - before)
+            if accumulation > 1:  # a pass beside the gradients of one before it; more add nothing
                 model(**batch).loss.backward()
             stepper.step()
             stepper.zero_grad()
-    return StepCost(total, trainable, trainable_bytes, weights, live.peak, flops.get_total_flops())
+    return StepCost(total, trainable, trainable_bytes, weights, live.peak, flops)
 
 
 def text_batch(settings: PretrainedConfig, task: str, batch: int, window: int) -> Any:
@@ -139,12 +148,17 @@ def _materialise(model: nn.Module, device: str) -> None:
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Bytes of all storages alive, now and at the most."""
+    """Bytes of all storages alive, now and at the most, and operations done.
+
+    Operations are counted by torch's formulas, but not through ``FlopCounterMode``: that tracks
+    modules, and so keeps what checkpointing has freed.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
+        self.flops = 0
         self._sizes: dict[int, int] = {}
 
     def watch(self, tensor: torch.Tensor) -> None:
@@ -166,6 +180,8 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             # Fakes hold no value to read; any scalar does, costs do not depend on it.
             return 1.0 if args[0].dtype.is_floating_point else 1
         out = func(*args, **(kwargs or {}))
+        if func.overloadpacket in flop_registry:
+            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=out)
         for leaf in tree_leaves(out):
             if isinstance(leaf, torch.Tensor):
                 self.watch(leaf)

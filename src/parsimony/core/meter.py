@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -25,10 +26,7 @@ class Meter:
         self.seconds = self.energy = self.peak_memory = Figure.unknown("not measured yet")
 
     def __enter__(self) -> Meter:
-        if self._device.startswith("cuda"):
-            import torch
-
-            torch.cuda.reset_peak_memory_stats()
+        forget_peak(self._device)
         self._energy.start()
         self._begin = time.perf_counter()
         return self
@@ -41,6 +39,17 @@ class Meter:
         self.seconds = Figure(time.perf_counter() - self._begin, "measured", "wall time")
         self.energy = self._energy.stop()
         self.peak_memory = peak_memory(self._device)
+
+
+def forget_peak(device: str = "cpu") -> None:
+    """Let ``peak_memory`` begin anew, where the system can."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with contextlib.suppress(OSError):  # another system, or one that does not allow it
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory(device: str = "cpu") -> Figure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -257,8 +258,12 @@ def load(
     labels: tuple[str, ...] = (),
     seed: int = 0,
     frames: int | None = None,
+    *,
+    base: str = "fp32",
+    head: Sequence[str] = (),
+    device: str = "cpu",
 ) -> PreTrainedModel:
-    """The pretrained model in float32; a head that the checkpoint lacks is drawn from ``seed``.
+    """The pretrained model; a head that the checkpoint lacks is drawn from ``seed``.
 
     Args:
         model: on this disk.
@@ -267,6 +272,9 @@ def load(
         seed: of the head.
         frames: length of the spectrograms where it is not the model's own; the positions follow
             (see ``core.spectrogram``).
+        base: form of the weights, see ``core.thrift``.
+        head: names of the task head's modules, in float32 whatever the base.
+        device: where a quantized base goes; any other is on the CPU.
 
     Raises:
         InputError: weights that cannot be read or are not those of the config; for a task in
@@ -276,7 +284,10 @@ def load(
     import transformers
     from safetensors import SafetensorError
 
+    from parsimony.core import precision
+
     settings = config(model, task, labels)
+    form = precision.loading(base, lambda: build(settings, task), head, device)
     torch.manual_seed(seed)
     logging: Any = transformers.logging
     verbosity = logging.get_verbosity()
@@ -288,7 +299,7 @@ def load(
             config=settings,
             local_files_only=True,
             use_safetensors=True,
-            dtype=torch.float32,
+            **form,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
@@ -300,6 +311,8 @@ def load(
         ) from error
     finally:
         logging.set_verbosity(verbosity)
+    if base != "fp32":
+        precision.settle(found, head)
     _refuse_random_base(found, report, model)
     if task in NEXT_TOKEN:
         _refuse_foresight(found, model, task)

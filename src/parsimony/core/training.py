@@ -44,6 +44,8 @@ class TrainSettings:
         seed: order of the data and dropout.
         threads: torch threads; one was seen to beat two several-fold on loaded small machines.
         device: ``"cpu"`` or ``"cuda"``.
+        checkpointing: see ``core.thrift``.
+        accumulation: parts that the rows of a step are split into; divides ``batch_size``.
     """
 
     learning_rate: float
@@ -55,10 +57,14 @@ class TrainSettings:
     seed: int = 0
     threads: int = 1
     device: str = "cpu"
+    checkpointing: bool = False
+    accumulation: int = 1
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
             raise InputError("steps, batch size and learning rate must be positive", got=self)
+        if self.accumulation < 1 or self.batch_size % self.accumulation:
+            raise InputError("accumulation must divide the batch size", got=self)
 
 
 class DivergedError(ParsimonyError):
@@ -184,7 +190,10 @@ def train(
         model=model,
         args=TrainingArguments(
             output_dir=str(checkpoints),
-            per_device_train_batch_size=settings.batch_size,
+            per_device_train_batch_size=settings.batch_size // settings.accumulation,
+            gradient_accumulation_steps=settings.accumulation,
+            gradient_checkpointing=settings.checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
             max_steps=settings.steps,
             max_grad_norm=1.0,
             seed=settings.seed,

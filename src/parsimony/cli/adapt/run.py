@@ -71,6 +71,20 @@ def command(
         typer.Option("--device", help="cpu or cuda; cuda where present.", show_default=False),
     ] = None,
     workers: Annotated[int | None, _number("--workers", "Trainings side by side.")] = None,
+    base: Annotated[
+        str, typer.Option("--base", help="Frozen weights: auto, fp32, bf16, 8bit or 4bit.")
+    ] = "auto",
+    checkpointing: Annotated[
+        bool | None,
+        typer.Option(
+            "--checkpointing/--no-checkpointing",
+            help="Compute activations again instead of keeping them; where needed.",
+            show_default=False,
+        ),
+    ] = None,
+    accumulation: Annotated[
+        int | None, _number("--accumulation", "Parts of a step's rows; where needed.")
+    ] = None,
     engine: Annotated[str, typer.Option("--engine", help="local or ray.")] = "local",
     address: Annotated[
         str | None,
@@ -113,6 +127,9 @@ def command(
         limit=limit,
         device=device,
         workers=workers,
+        base=base,
+        checkpointing=checkpointing,
+        accumulation=accumulation,
         engine=engine,
         address=address,
         seed=seed,
