@@ -191,15 +191,14 @@ class SublayerModel(AdapterTuner):
         Raises:
             InputError: there are none, or their names also end those of other modules.
         """
-        norms = [
-            n
-            for n in norm_modules(model)
-            if self.prefix not in n
-            and not saved & set(n.partition(".modules_to_save.")[0].split("."))
-        ]
+
+        def saved_whole(name: str) -> bool:
+            return not saved.isdisjoint(name.split(".")[:-1])
+
         # A norm that trains for another adapter already is wrapped.
-        original = {n.partition(".modules_to_save.")[0].removesuffix(".original_module")
-                    for n in norms}  # fmt: skip
+        paths = {n.partition(".modules_to_save.")[0].removesuffix(".original_module")
+                 for n in norm_modules(model) if self.prefix not in n}  # fmt: skip
+        original = {n for n in paths if not saved_whole(n)}
         if not original:
             classes = sorted({type(m).__name__ for m in model.modules()})
             raise InputError(
@@ -212,7 +211,7 @@ class SublayerModel(AdapterTuner):
             n for n, _ in model.named_modules()
             if n.endswith(tuple(names)) and n not in original and self.prefix not in n
         ]  # fmt: skip
-        inside = [n for n in others if saved & set(n.split("."))]
+        inside = any(map(saved_whole, others))
         if others and not inside:
             raise InputError(
                 f"train_norms matches {len(original)} normalisation layers by {names}, and "
