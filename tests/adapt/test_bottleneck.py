@@ -324,7 +324,8 @@ def test_the_adapter_adds_to_what_the_sublayer_returns(
     ]
     with torch.no_grad():
         assert not torch.allclose(wrapped(input_ids=IDS).logits, base, atol=1e-4)
-    assert len(seen) == (2 if placement == "block" else 4)
+    blocks = wrapped.get_base_model().config.num_hidden_layers
+    assert len(seen) == (blocks if placement == "block" else 2 * blocks)
     for hook in hooks:
         hook.remove()
     with wrapped.disable_adapter():
@@ -422,7 +423,7 @@ def test_the_spectrogram_transformer_has_the_published_counts(
         ({"width": 0}, "width must be at least 1, but got 0"),
         ({"kernel": 0}, "kernel must be at least 1, but got 0"),
         ({"adapter_drop": -1}, "adapter_drop must be at least 0, but got -1"),
-        ({"adapter_drop": 2}, "must leave a block with adapters.*The last block is 1"),
+        ({"adapter_drop": 4}, "must leave a block with adapters.*The last block is 3"),
         ({"width": 33}, "must be 1 to 32 wide, but got 33. Lower reduction to at most 32"),
         ({"target_modules": ["gate_proj"]}, "writes to the residual stream, 32 wide, but got 64"),
         ({"target_modules": ["gate_proj"], "order": "parallel"}, r"as wide at its input.*\(32, 64"),

@@ -24,7 +24,7 @@ from parsimony.adapt.setup import Candidate, Plan, Setup
 from parsimony.adapt.solve import Calibration, Option, predict
 from parsimony.core import units
 from parsimony.core.budget import Budget
-from parsimony.core.errors import BudgetError
+from parsimony.core.errors import BudgetError, InputError
 from parsimony.core.workers import Engine
 
 # Shares of the full training after which candidates are compared.
@@ -104,6 +104,20 @@ def choose_scale(
         f"more than the {units.format_seconds(seconds)} that are left for training",
         nearest=str(replace(budget, time=60.0 * minutes)),
     )
+
+
+def scale_untimed(budget: Budget, fixed: dict[str, Any]) -> Scale:
+    """The evidence where no step can be timed.
+
+    Raises:
+        InputError: the budget limits a time that nobody can tell.
+    """
+    if budget.time is not None:
+        raise InputError(
+            "the time of a model without weights cannot be told", got=str(budget),
+            hint="Leave out time=, or add the weights",
+        )  # fmt: skip
+    return Scale(**{**vars(_DEFAULT), **fixed})
 
 
 def predicted_seconds(

@@ -219,6 +219,7 @@ def _plainest(
     """
     limit = math.inf if budget.memory is None else budget.memory
     tried: dict[Thrift, int] = {}  # peak of the smallest size, overhead not included
+    heavy: list[str] = []  # bases whose weights alone are too many
     refusals: list[str] = []
 
     @functools.cache
@@ -232,6 +233,9 @@ def _plainest(
         return limit == math.inf or (peak <= limit and peak + overhead(thrift) <= limit)
 
     for base in allowed.bases:
+        if _base_bytes(setup, base) > limit:  # no need to trace, which takes seconds at 7B
+            heavy.append(base)
+            continue
         if refused := base_refusal(setup, name, sizes[0], base):
             refusals.append(refused)
             continue
@@ -249,6 +253,14 @@ def _plainest(
                 if fits(sizes[0], thrift):
                     size = next(size for size in reversed(sizes) if fits(size, thrift))
                     return traced(size, thrift), None, ""
+    for base in [] if tried else reversed(heavy):
+        if refused := base_refusal(setup, name, sizes[0], base):
+            refusals.append(refused)
+            continue
+        again = allowed.checkpointing[-1] and not _checkpointing_refusal(setup, name, sizes[0])
+        least = Thrift(base, again, allowed.accumulation[-1])
+        tried[least] = traced(sizes[0], least).step.peak_bytes
+        break
     if not tried:
         return None, None, "; ".join(dict.fromkeys(refusals))
     least = min(tried, key=lambda thrift: tried[thrift])
@@ -258,6 +270,17 @@ def _plainest(
         f"memory={units.format_bytes(limit)}"
     )
     return None, lowest, "; ".join([reason, *dict.fromkeys(refusals)])
+
+
+@functools.lru_cache(maxsize=16)
+def _base_bytes(setup: Setup, base: str) -> int:
+    """Bytes of the weights alone, before anything is added."""
+    facts = setup.facts
+    model = cost.on_meta(
+        lambda: precision.stand_in(pretrained.build(facts.config, setup.task), base, facts.head)
+    )
+    tensors = {id(t): t for t in [*model.parameters(), *model.buffers()]}
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 @functools.lru_cache(maxsize=256)
@@ -410,21 +433,31 @@ def _cache() -> Path:
     return Path(os.environ.get("PARSIMONY_CACHE", Path.home() / ".cache" / "parsimony"))
 
 
-def predict(option: Option, calibration: Calibration, steps: int, scored: int) -> Footprint:
-    """The footprint of training an option for ``steps`` steps and scoring ``scored`` rows."""
-    seconds = (
-        calibration.startup
-        + steps * option.step.flops * calibration.per_flop
-        + scored * calibration.row
-    )
+def predict(option: Option, calibration: Calibration | None, steps: int, scored: int) -> Footprint:
+    """The footprint of training an option for ``steps`` steps and scoring ``scored`` rows.
+
+    Without calibration, as of a model without weights, the time is unknown and the peak is that of
+    the tensors alone.
+    """
+    seconds = Figure.unknown("a model without weights runs no step that could be timed")
+    peak = Figure(float(option.step.peak_bytes), "computed",
+                  "traced tensors alone; the framework adds its share")  # fmt: skip
+    if calibration is not None:
+        seconds = Figure(
+            calibration.startup
+            + steps * option.step.flops * calibration.per_flop
+            + scored * calibration.row,
+            "estimated", "a few timed steps, scaled by operations",
+        )  # fmt: skip
+        peak = Figure(option.step.peak_bytes + calibration.overhead, "estimated",
+                      "traced tensors and the framework's measured share")  # fmt: skip
     return Footprint(
         parameters=Figure(float(option.step.parameters), "computed", "tied ones once"),
         trainable=Figure(float(option.step.trainable), "computed", "task head included"),
         head=Figure(float(option.head), "computed"),
         stored_bytes=Figure(float(option.stored_bytes), "computed", "tensor data"),
         flops=Figure(float(option.step.flops), "computed", "one step, FlopCounterMode rules"),
-        peak_memory=Figure(option.step.peak_bytes + calibration.overhead, "estimated",
-                           "traced tensors and the framework's measured share"),
-        seconds=Figure(seconds, "estimated", "a few timed steps, scaled by operations"),
+        peak_memory=peak,
+        seconds=seconds,
         energy=Figure.unknown("no energy model; it is measured where a counter exists"),
     )  # fmt: skip

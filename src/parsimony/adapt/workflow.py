@@ -134,7 +134,7 @@ def preview(request: Request, scratch: Path, console: Console) -> dict[str, Any]
     """
     _check(request)
     run = Run.create(scratch / "run", _provenance(request), request.seed)
-    plan, record = _plan(request, run, console, time.perf_counter())
+    plan, record = _plan(request, run, console, time.perf_counter(), weights=False)
     return {
         "candidates": [
             {"candidate": label, **{key: figure["value"] for key, figure in footprint.items()}}
@@ -200,15 +200,21 @@ def _request(run: Run) -> Request:
 
 
 def read(
-    request: Request, folder: Path, console: Console
+    request: Request, folder: Path, console: Console, weights: bool = True
 ) -> tuple[Setup, dict[str, int], list[str]]:
     """Load model and data, and keep the encoded splits in ``folder``.
+
+    Args:
+        request: see ``Request``.
+        folder: of the splits.
+        console: where notices go.
+        weights: the model must have them; without, its costs can be counted all the same.
 
     Returns:
         What all trainings share, the rows of each split, and what there is to say about the data.
     """
     console.say("Reading model and data")
-    model = pretrained.find(request.model)
+    model = pretrained.find(request.model, weights)
     found = data.load(
         request.data,
         text=request.text,
@@ -222,7 +228,7 @@ def read(
             "adapt trains on text and sounds", got=f"{found.name} is {found.task}",
             hint="Use it from Python: parsimony.core.data.load",
         )  # fmt: skip
-    if found.task in pretrained.NEXT_TOKEN:
+    if model.sha256 and found.task in pretrained.NEXT_TOKEN:
         pretrained.load(model, found.task)  # refuses a model whose predictions see what follows
     reads = inputs.of(model, found.task)
     config = pretrained.config(model, found.task, found.labels)
@@ -249,10 +255,11 @@ def read(
 
 
 def _plan(
-    request: Request, run: Run, console: Console, began: float
+    request: Request, run: Run, console: Console, began: float, weights: bool = True
 ) -> tuple[Plan, dict[str, Any]]:
     """Load the data, solve the sizes, time a few steps, draw the configurations."""
-    setup, rows, notices = read(request, run.folder / "data", console)
+    setup, rows, notices = read(request, run.folder / "data", console, weights)
+    timed = bool(setup.model.sha256)
     side_by_side = _workers(request, setup)
     workers.engine(request.engine, side_by_side, request.address)  # refuse it now, not later
     local = workers.engine("local", side_by_side)
@@ -270,19 +277,23 @@ def _plan(
 
     options, dropped = solve.solve(
         setup, request.budget, request.methods or list(methods()),
-        lambda form: calibrated(form).overhead, allowed,
+        lambda form: calibrated(form).overhead if timed else 0.0, allowed,
     )  # fmt: skip
     fixed = {
         name: getattr(request, name)
         for name in ("epochs", "configurations", "finalists", "seeds")
         if getattr(request, name) is not None
     }
-    speeds = {o.thrift.base: calibrated(o.thrift) for o in options.values()}
-    side_by_side = _within_memory(side_by_side, options, speeds, request.budget)
-    spent = time.perf_counter() - began
-    scale, seconds = search.choose_scale(
-        setup, options, speeds, rows, request.budget, spent, side_by_side, fixed
-    )
+    speeds, seconds = {}, None
+    if timed:
+        speeds = {o.thrift.base: calibrated(o.thrift) for o in options.values()}
+        side_by_side = _within_memory(side_by_side, options, speeds, request.budget)
+        spent = time.perf_counter() - began
+        scale, seconds = search.choose_scale(
+            setup, options, speeds, rows, request.budget, spent, side_by_side, fixed
+        )
+    else:
+        scale = search.scale_untimed(request.budget, fixed)
     steps = search.total_steps(rows["train"], setup.batch, scale.epochs)
     scored = search.rows_scored(rows)
     plan = search.draw(setup, options, scale, steps, request.seed, run.folder)
@@ -291,7 +302,7 @@ def _plan(
         if drawn.label not in traced:
             traced[drawn.label] = solve.option(setup, drawn.method, drawn.size, (), drawn.thrift)
     footprints = {
-        name: solve.predict(option, speeds[option.thrift.base], steps, scored).as_dict()
+        name: solve.predict(option, speeds.get(option.thrift.base), steps, scored).as_dict()
         for name, option in traced.items()
     }
     record = {
@@ -312,7 +323,8 @@ def _plan(
     run.write("prediction.json", record)
     console.say(
         f"Plan: {len(plan.candidates)} configurations of {len(options)} methods, {plan.steps} "
-        f"steps, {len(plan.seeds)} seeds; predicted {units.format_seconds(seconds)}"
+        f"steps, {len(plan.seeds)} seeds; predicted "
+        + ("memory only" if seconds is None else units.format_seconds(seconds))
     )
     plan.write(run.folder)
     return plan, record

@@ -46,7 +46,8 @@ class Pretrained:
     Attributes:
         name: what the user typed.
         path: folder with ``config.json``, tokenizer files and safetensors.
-        sha256: digest of the weight files (of the file itself when there is one).
+        sha256: digest of the weight files (of the file itself when there is one); "" where there
+            are none, so that costs can be told but nothing be trained.
     """
 
     name: str
@@ -54,8 +55,12 @@ class Pretrained:
     sha256: str
 
 
-def find(name: str) -> Pretrained:
+def find(name: str, weights: bool = True) -> Pretrained:
     """Resolve a model name and check what it resolves to.
+
+    Args:
+        name: a built-in one, a folder, or a hub name.
+        weights: false takes a folder without any, too.
 
     Raises:
         InputError: nothing by that name; no config; weights that are not safetensors.
@@ -75,6 +80,13 @@ def find(name: str) -> Pretrained:
         )
     if not (path / "config.json").is_file():
         raise InputError("a model folder needs a config.json", got=name)
+    if not any(any(path.glob(kind)) for kind in ("*.safetensors", "*.bin", "*.pt", "*.pth")):
+        if weights:
+            raise InputError(
+                "a model folder needs its weights as safetensors", got=name,
+                hint="Of a config alone the costs can be told: adapt --dry-run",
+            )  # fmt: skip
+        return Pretrained(name, path.resolve(), "")
     return Pretrained(name, path.resolve(), _hash_weights(path))
 
 

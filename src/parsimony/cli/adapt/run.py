@@ -200,7 +200,7 @@ def _preview(request: Request, console: Console, json: bool) -> None:
         [
             [c["candidate"], units.format_count(c["trainable"]),
              units.format_bytes(c["stored_bytes"]), units.format_bytes(c["peak_memory"]),
-             units.format_seconds(c["seconds"])]
+             _seconds(c["seconds"])]
             for c in found["candidates"]
         ],
         title="What fits, with its predicted cost",
@@ -210,8 +210,15 @@ def _preview(request: Request, console: Console, json: bool) -> None:
         print(f"Dropped {drop['method']}: {drop['reason']}")
     print(
         f"{found['configurations']} configurations, {found['steps']} steps, "
-        f"{found['seeds']} seeds: predicted {units.format_seconds(found['predicted_seconds'])}"
+        f"{found['seeds']} seeds: predicted {_seconds(found['predicted_seconds'])}"
     )
+
+
+def _seconds(value: float | None) -> str:
+    """A time, or that there are no weights to time."""
+    from parsimony.core import units
+
+    return "unknown without weights" if value is None else units.format_seconds(value)
 
 
 def _show(folder: Path, result: dict[str, Any]) -> None:
