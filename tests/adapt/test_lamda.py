@@ -20,9 +20,9 @@ from parsimony.adapt.methods.lamda import (
     LamdaConfig,
     allocate_ranks,
     frozen_columns,
-    saved_bytes,
 )
 from parsimony.core.errors import InputError
+from parsimony.core.layers import saved_bytes
 from parsimony.testing.adapter_contract import AdapterContract, Case
 
 warnings.filterwarnings("ignore", message="r=.* r x r is no longer small")
@@ -191,13 +191,13 @@ def test_backward_keeps_what_the_paper_says() -> None:
     """Bytes per token of one 1024-wide layer at r = 32: A x and S A x, then A x alone."""
     layer = nn.Sequential(nn.Linear(1024, 1024, bias=False))
     lora = peft.get_peft_model(layer, peft.LoraConfig(r=32, target_modules=["0"]))
-    assert saved_bytes(lora, torch.randn(8, 1024)) == 8 * 4224
+    assert saved_bytes(lora, {"input": torch.randn(8, 1024)}) == 8 * 4224
     layer = nn.Sequential(nn.Linear(1024, 1024, bias=False))
     config = LamdaConfig(r=32, init="lora", target_modules=["0"])
     lamda = peft.get_peft_model(layer, config)
-    assert saved_bytes(lamda, torch.randn(8, 1024)) == 8 * 256
+    assert saved_bytes(lamda, {"input": torch.randn(8, 1024)}) == 8 * 256
     lamda.base_model.model[0].lamda_B["default"].requires_grad_(False)
-    assert saved_bytes(lamda, torch.randn(8, 1024)) == 8 * 128
+    assert saved_bytes(lamda, {"input": torch.randn(8, 1024)}) == 8 * 128
 
 
 def test_a_layer_may_have_a_rank_of_its_own() -> None:

@@ -354,23 +354,6 @@ def allocate_ranks(
     return pd.DataFrame(rows, columns=["layer", "rank", "energy"])
 
 
-def saved_bytes(model: nn.Module, x: torch.Tensor) -> int:
-    """Bytes that a forward pass keeps of its activations for backward; parameters left out."""
-    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = model(x)  # alive until counted, so that no storage is used twice
-    del output
-    return sum(kept.values())
-
-
 class Lamda(LowRank):
     """Found by ``parsimony adapt``; B counts as trained, as it is at the start."""
 
