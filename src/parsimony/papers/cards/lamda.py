@@ -418,7 +418,7 @@ def kept_lamda_frozen() -> Measurement:
 
 @claim(
     name="step-memory-after-freezing",
-    statement="After freezing, gradients and optimizer state fall below LoRA's by (d_in + d_out) / r.",
+    statement="Gradients and moments, once frozen, fall below LoRA's by (d_in + d_out) / r.",
     published=16.0,
     published_text="(d_in + d_out) / r = 512 / 32",
     source="derived",
