@@ -16,8 +16,9 @@ from transformers.pytorch_utils import Conv1D
 
 from parsimony.adapt.methods.apet import ApetConfig, from_mask, places
 from parsimony.core.errors import InputError
+from parsimony.core.quantized import quantized
 from parsimony.testing.adapter_contract import AdapterContract
-from parsimony.testing.layer_cases import Case, quantized
+from parsimony.testing.layer_cases import Case
 
 
 class TestTuner(AdapterContract):

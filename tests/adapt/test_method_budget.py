@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from parsimony.adapt import solve
@@ -43,6 +43,7 @@ def total(folder: Path) -> int:
 @given(name=st.sampled_from(NAMES), exponent=st.floats(-2.5, 0))
 @settings(max_examples=20)
 def test_the_largest_size_within_a_share(setup: Setup, name: str, exponent: float) -> None:
+    assume(methods()[name].refusal(setup.facts) is None)
     limit = 10**exponent
     folder = setup.folder
     counts = {s: count(folder, name, s) for s in methods()[name].sizes(setup.facts)}

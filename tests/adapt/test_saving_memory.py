@@ -90,7 +90,7 @@ def test_what_is_saved_is_predicted(setup: Setup, thrift: Thrift) -> None:
 def test_a_head_and_every_kind_of_adapter_train_in_float32(
     classifier: Setup, name: str, base: str
 ) -> None:
-    size = solve._sizes(solve.method(name), classifier)[0]
+    size = solve.sizes(solve.method(name), classifier)[0]
     if refused := solve.base_refusal(classifier, name, size, base):
         assert name in ("bias", "ln-tuning"), refused
         return
@@ -118,7 +118,7 @@ def test_codes_stand_for_the_weights(setup: Setup) -> None:
     for base, off in (("bf16", 2**-8), ("8bit", 0.02), ("4bit", 0.16)):
         reduced: Any = setup.base(0, base)
         coded = [n for n, p in reduced.named_parameters() if not p.is_floating_point()]
-        assert len(coded) == {"bf16": 0, "8bit": 14, "4bit": 2}[base]  # 2 layers have 64 inputs
+        assert len(coded) == {"bf16": 0, "8bit": 28, "4bit": 4}[base]  # 4: only with 64 inputs
         wide = precision.widened(reduced, setup.base(0))  # type: ignore[arg-type]
         for name, value in wide.named_parameters():
             assert value.dtype == torch.float32

@@ -339,7 +339,7 @@ def one_lora() -> Measurement:
 def kept() -> Measurement:
     torch, peft = require("torch", "adapt"), require("peft", "adapt")
     from parsimony.adapt.methods.krona import KronaConfig
-    from parsimony.adapt.methods.lamda import saved_bytes
+    from parsimony.core.layers import saved_bytes
 
     found = []
     for config in (
@@ -347,7 +347,8 @@ def kept() -> Measurement:
         peft.LoraConfig(r=4, target_modules=["0"]),
     ):
         base = torch.nn.Sequential(torch.nn.Linear(1280, 1280))
-        found.append(saved_bytes(peft.get_peft_model(base, config), torch.randn(1024, 1280)))
+        batch = {"input": torch.randn(1024, 1280)}
+        found.append(saved_bytes(peft.get_peft_model(base, config), batch))
     ratio = found[0] / found[1]
     note = f"{found[0]:,} against {found[1]:,} bytes, one map of 1280 x 1280, 1024 tokens"
     return Measurement(ratio, note=note, holds=ratio <= 1.1)
