@@ -23,7 +23,7 @@ help: ## Show this list.
 demo: $(STAMP) ## Adapt the built-in model to the built-in data; the result is in runs/demo.
 	@if [ -f runs/demo/config.json ]; then set -x; $(BIN)/parsimony adapt --resume runs/demo; else set -x; \
 		$(BIN)/parsimony adapt minilm stdlib-docs --limit 1200 --window 32 --batch 8 \
-			--budget "trainable=0.5%, time=5min" --out runs/demo; fi
+			--budget "trainable=0.5%, time=10min" --out runs/demo; fi
 
 test: $(STAMP) ## Run every test.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
