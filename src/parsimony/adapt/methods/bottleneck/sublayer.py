@@ -174,7 +174,8 @@ class SublayerModel(AdapterTuner):
             if not dropped and (allowed is None or index in allowed):
                 kept.add(path)
         if not kept:
-            blocks = sorted({index for path in paths if (index := placement.block_index(path))})
+            indices = map(placement.block_index, paths)
+            blocks = sorted({index for index in indices if index is not None})
             raise InputError(
                 "adapter_drop and layers_to_transform must leave a block with adapters",
                 got=(config.adapter_drop, chosen),
