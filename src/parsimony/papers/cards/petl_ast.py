@@ -459,8 +459,8 @@ def _against(better: str, worse: str) -> Measurement:
     return Measurement(
         100 * gap.estimate,
         (100 * gap.low, 100 * gap.high),
-        f"{better} {found[better].mean():.1%}, {worse} {found[worse].mean():.1%}; 5 seeds, paired; one "
-        "backbone, one rate per method, not searched; the conformer trains the norms too",
+        f"{better} {found[better].mean():.1%}, {worse} {found[worse].mean():.1%}; 5 seeds, paired; "
+        "one backbone, one rate per method, not searched; the conformer trains the norms too",
         holds=gap.low > 0,
     )
 
