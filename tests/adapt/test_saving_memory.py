@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from parsimony.adapt import solve
+from parsimony.adapt.method import methods
 from parsimony.adapt.setup import Setup
 from parsimony.core import cost, precision, training
 from parsimony.core.budget import Budget
@@ -99,6 +100,24 @@ def test_a_head_and_every_kind_of_adapter_train_in_float32(
     assert {p.dtype for p in trained} == {torch.float32}
     model(**classifier.example()()).loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+
+
+@pytest.mark.parametrize("base", BASES[1:])
+@pytest.mark.parametrize("name", methods())
+def test_a_language_model_takes_every_method_on_every_base(
+    setup: Setup, name: str, base: str
+) -> None:
+    # Its output layer is frozen, in bfloat16, behind whatever the adapter hands on.
+    sizes = solve.sizes(solve.method(name), setup)
+    if not sizes:
+        pytest.skip(f"{name} has no size for this model")
+    if refused := solve.base_refusal(setup, name, sizes[0], base):
+        pytest.skip(refused)
+    model = setup.adapted(name, sizes[0], 0.0, 0, base).train()
+    loss = model(**setup.example()()).loss
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
 def test_what_trains_the_base_itself_is_refused(setup: Setup, classifier: Setup) -> None:

@@ -95,20 +95,29 @@ def loading(
 
 
 def settle(model: nn.Module, head: Sequence[str]) -> None:
-    """Make a base in fewer bits trainable: its head in float32, its 4-bit codes in one layout."""
+    """Make a base in fewer bits trainable: its head in float32, its 4-bit codes in one layout.
+
+    What trains is in float32 and may hand on float32 (a normalisation, a scale), so every layer
+    that is not in codes takes its input in its own type; bitsandbytes' do so by themselves.
+    """
     for name, module in model.named_modules():
         if name.split(".")[-1] in head and not set(name.split(".")[:-1]) & set(head):
             module.float()
-            module.register_forward_pre_hook(_widen)
+        if isinstance(module, _TAKE_THEIR_TYPE) or type(module).__name__ == "Conv1D":
+            if module.weight.is_floating_point():  # type: ignore[union-attr,operator]
+                module.register_forward_pre_hook(_as_stored)
         if hasattr(module, "support_avx512bf16_for_cpu"):
             # bitsandbytes would reorder the codes at the first evaluation, on some processors only,
             # and round the scales: a run would depend on when and where it was evaluated.
             module.support_avx512bf16_for_cpu = False
 
 
-def _widen(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Hidden states of a base in fewer bits, as the head takes them."""
-    dtype = next(module.parameters()).dtype
+_TAKE_THEIR_TYPE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm)
+
+
+def _as_stored(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Inputs of a layer in the type of its weight."""
+    dtype = module.weight.dtype
     return tuple(x.to(dtype) if torch.is_tensor(x) and x.is_floating_point() else x for x in inputs)
 
 
