@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ TEMPLATE = (
     "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }}[SEP]{% endfor %}"
     "{% if add_generation_prompt %}<a>{% endif %}"
 )
-SETTINGS = ["--methods", "lora", "--budget", "trainable=50%", "--configurations", "1", "--seeds",
-            "3", "--batch", "8", "--workers", "1", "--epochs", "1"]  # fmt: skip
+SETTINGS = ["--budget", "trainable=50%", "--configurations", "1", "--seeds", "3", "--batch", "8",
+            "--workers", "1", "--epochs", "1"]  # fmt: skip
 
 
 def rows_of(count: int = 40) -> list[dict[str, Any]]:
@@ -47,8 +48,30 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(model)
     (home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of()))
     command = [sys.executable, "-m", "parsimony", "adapt", str(model), str(home / "rows.jsonl")]
-    small_run.call([*command, *SETTINGS, "--out", str(home / "run")])
+    small_run.call([*command, *SETTINGS, "--methods", "lora", "--out", str(home / "run")])
     return home
+
+
+def test_a_tuner_of_ours_on_codes_is_trained_loaded_and_merged(made: Path) -> None:
+    # Each step in a process of its own, which knows no more than what the run left behind.
+    out = made / "codes"
+    command = [sys.executable, "-m", "parsimony"]
+    chosen = ["--methods", "krona", "--base", "4bit", "--out", str(out)]
+    small_run.call([*command, "adapt", str(made / "model"), str(made / "rows.jsonl"), *SETTINGS,
+                    *chosen])  # fmt: skip
+    code = artifacts.read_json(out / "result.json")["recommendation"]["load"]
+    code += "print(sum(type(m).__name__ == 'Linear4bit' for m in model.modules()))\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=out, env=small_run.environment(),
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == str(tiny.LLAMA_LAYERS)  # down_proj alone has 64 inputs
+    small_run.call([*command, "merge", str(out), "--out", str(made / "merged")])
+    merged = transformers.AutoModelForCausalLM.from_pretrained(str(made / "merged"))
+    loaded = load_run(out)
+    ids = torch.arange(3, 19)[None]
+    with torch.no_grad():
+        ours, plain = loaded.model(input_ids=ids).logits.float(), merged(input_ids=ids).logits
+    assert (ours - plain).abs().max() < 0.02 * plain.abs().max()  # ours rounds to bfloat16
 
 
 def test_the_score_is_the_loss_of_what_is_handed_over(made: Path) -> None:

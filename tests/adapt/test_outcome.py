@@ -313,6 +313,17 @@ def run_snippet(made: made_runs.Made, monkeypatch: pytest.MonkeyPatch) -> Any:
     return space["model"].eval()
 
 
+def test_the_load_snippet_tells_peft_about_a_tuner_of_ours(tmp_path: Path) -> None:
+    made = made_runs.make(tmp_path, {"krona": 4})
+    code = made.result["recommendation"]["load"] + "\nprint(model.active_peft_config.peft_type)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=made.folder, env=small_run.environment(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "PeftType.KRONA"
+
+
 @pytest.mark.parametrize(
     ("task", "methods", "architecture"),
     [

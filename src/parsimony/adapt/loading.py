@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from parsimony.adapt.method import Facts
+from parsimony.adapt.method import Facts, methods
 from parsimony.core import artifacts, inputs, peft_border, precision, pretrained
 from parsimony.core.errors import ArtifactError
 from parsimony.core.inputs import Inputs
@@ -67,6 +67,7 @@ def load_run(folder: Path, device: str = "cpu") -> Loaded:
     labels = tuple(origin["labels"])
     adapter = artifact.name == "adapter"
     if adapter:
+        methods()  # peft knows a type of adapter once its module is imported
         plain = load_base(origin, _form(origin), device)
         model: nn.Module = peft_border.load_adapter(plain, artifact)
     else:

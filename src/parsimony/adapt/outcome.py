@@ -17,6 +17,7 @@ import numpy as np
 
 from parsimony.adapt import choice
 from parsimony.adapt.choice import Finalist
+from parsimony.adapt.load_snippet import load_snippet
 from parsimony.adapt.method import method
 from parsimony.adapt.search import Outcome
 from parsimony.adapt.setup import Candidate, Plan, Setup
@@ -24,7 +25,6 @@ from parsimony.adapt.trial import folder_of, scores_of
 from parsimony.core import artifacts, ledger
 from parsimony.core.errors import ParsimonyError
 from parsimony.core.footprint import Figure, Footprint
-from parsimony.core.pretrained import NEXT_TOKEN
 from parsimony.core.run import Run, versions
 from parsimony.core.scoring import Metric
 from parsimony.core.trials import CONFIDENCE, RESAMPLES
@@ -79,7 +79,7 @@ def write(
             "tied_with": tied,
             "seed": seed,
             "artifact": artifact,
-            "load": _load_snippet(plan, artifact),
+            "load": load_snippet(plan.setup, winner, artifact),
         },
         "baseline": baseline,
         "leaderboard": [rows[k] for k in order],
@@ -276,53 +276,3 @@ def _csv(rows: list[dict[str, Any]]) -> str:
         )  # fmt: skip
     return stream.getvalue()
 
-
-def _load_snippet(plan: Plan, artifact: str) -> str:
-    """Python that loads the artifact with peft and transformers."""
-    setup = plan.setup
-    sounds = setup.task == "audio-classification"
-    auto, reader = "AutoModelForCausalLM", "AutoTokenizer"
-    extra = ""
-    if setup.task not in NEXT_TOKEN:
-        auto = "AutoModelForSequenceClassification"
-        if sounds:
-            auto, reader = "AutoModelForAudioClassification", "AutoFeatureExtractor"
-        # A head of another size in the checkpoint is replaced, as it was in training.
-        extra = f", num_labels={len(setup.labels) or 1}, ignore_mismatched_sizes=True"
-    if artifact == "model":
-        return (
-            f"# Run this in the run folder.\nfrom transformers import {auto}\n\n"
-            f'model = {auto}.from_pretrained("model")\n'
-        )
-    name, imported, frames, length = "tokenizer", "", "", ""
-    if sounds:
-        # Positions of another length than the checkpoint's are beyond transformers.
-        name, length = "feature_extractor", f", max_length={setup.window}"
-        imported = "from parsimony.core.spectrogram import set_frames\n"
-        frames = f"set_frames(base, {setup.window})\n"
-    return (
-        f"# Run this in the run folder.\n{imported}from peft import PeftModel\n"
-        f"from transformers import {', '.join(sorted([reader, auto]))}\n\n"
-        f"base_path = {str(setup.model.path)!r}\n"
-        f"base = {auto}.from_pretrained(base_path{extra})\n{frames}"
-        f'model = PeftModel.from_pretrained(base, "adapter")\n'
-        f"{name} = {reader}.from_pretrained(base_path{length})\n{_asking(setup)}"
-    )
-
-
-def _asking(setup: Setup) -> str:
-    """Python that asks a model trained on instructions; its prompt is read as in training."""
-    if setup.task != "instruction":
-        return ""
-    reads = 'tokenizer("What is next?", return_tensors="pt")'
-    if setup.tokenizer.chat_template:
-        reads = (
-            "tokenizer.apply_chat_template(\n"
-            '    [{"role": "user", "content": "What is next?"}],\n'
-            '    add_generation_prompt=True, return_dict=True, return_tensors="pt",\n)'
-        )
-    return (
-        f"\nprompt = {reads}\n"
-        "answer = model.generate(**prompt, max_new_tokens=32)\n"
-        'print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :]))\n'
-    )
