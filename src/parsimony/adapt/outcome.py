@@ -20,7 +20,7 @@ from parsimony.adapt.choice import Finalist
 from parsimony.adapt.load_snippet import load_snippet
 from parsimony.adapt.method import method
 from parsimony.adapt.search import Outcome
-from parsimony.adapt.setup import Candidate, Plan, Setup
+from parsimony.adapt.setup import Candidate, Plan
 from parsimony.adapt.trial import folder_of, scores_of
 from parsimony.core import artifacts, ledger
 from parsimony.core.errors import ParsimonyError
@@ -275,4 +275,3 @@ def _csv(rows: list[dict[str, Any]]) -> str:
             }
         )  # fmt: skip
     return stream.getvalue()
-

@@ -103,9 +103,9 @@ def settle(model: nn.Module, head: Sequence[str]) -> None:
     for name, module in model.named_modules():
         if name.split(".")[-1] in head and not set(name.split(".")[:-1]) & set(head):
             module.float()
-        if isinstance(module, _TAKE_THEIR_TYPE) or type(module).__name__ == "Conv1D":
-            if module.weight.is_floating_point():  # type: ignore[union-attr,operator]
-                module.register_forward_pre_hook(_as_stored)
+        weighs = isinstance(module, _TAKE_THEIR_TYPE) or type(module).__name__ == "Conv1D"
+        if weighs and module.weight.is_floating_point():  # type: ignore[union-attr,operator]
+            module.register_forward_pre_hook(_as_stored)
         if hasattr(module, "support_avx512bf16_for_cpu"):
             # bitsandbytes would reorder the codes at the first evaluation, on some processors only,
             # and round the scales: a run would depend on when and where it was evaluated.
