@@ -52,7 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_a_tuner_of_ours_on_codes_is_trained_loaded_and_merged(made: Path) -> None:
+def test_a_tuner_of_ours_on_codes_is_trained_loaded_merged_and_exported(made: Path) -> None:
     # Each step in a process of its own, which knows no more than what the run left behind.
     out = made / "codes"
     command = [sys.executable, "-m", "parsimony"]
@@ -72,6 +72,9 @@ def test_a_tuner_of_ours_on_codes_is_trained_loaded_and_merged(made: Path) -> No
     with torch.no_grad():
         ours, plain = loaded.model(input_ids=ids).logits.float(), merged(input_ids=ids).logits
     assert (ours - plain).abs().max() < 0.02 * plain.abs().max()  # ours rounds to bfloat16
+    done = small_run.call([*command, "export", str(out), "--json"])
+    exported = json.loads(done.stdout)  # both measured on the codes
+    assert exported["after"] == pytest.approx(exported["before"], abs=0.01)
 
 
 def test_the_score_is_the_loss_of_what_is_handed_over(made: Path) -> None:

@@ -17,10 +17,11 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 
-from parsimony.adapt.loading import Loaded, load_base
+from parsimony.adapt.loading import Loaded, load_base, widened
 from parsimony.core import artifacts, peft_border
 from parsimony.core.errors import InputError
 from parsimony.core.scoring import METRICS, outputs, score
+from parsimony.core.thrift import PLAIN
 
 ENERGY = 0.9999  # of the squared singular values of every update
 _ROWS = 256
@@ -49,14 +50,17 @@ def export(loaded: Loaded, run: Path, out: Path, rank: int | None = None) -> dic
     if not loaded.adapter:
         raise InputError(f"'{name}' trained the whole model; there is no adapter to export",
                          hint=f"Serve {run / 'model'}")  # fmt: skip
-    layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
-    if not layers or _more_than_lora(model) or not all(map(_additive, layers)):
+    plainly = not _more_than_lora(model) and bool(_layers(model))
+    if plainly and model.active_peft_config.peft_type == peft.PeftType.LORA:
+        raise InputError(f"'{name}' is LoRA already", hint=f"Serve {run / 'adapter'}")
+    # Codes cannot be converted; the values they stand for can.
+    dense: Any = model if loaded.base == PLAIN.base else widened(loaded, run / "adapter")
+    layers = _layers(dense)
+    if not (plainly and all(map(_additive, layers))):
         raise InputError(
             f"'{name}' is not an update that adds to dense weights, so no LoRA equals it",
             hint="Merge it where it can be merged, or serve it with peft",
         )
-    if model.active_peft_config.peft_type == peft.PeftType.LORA:
-        raise InputError(f"'{name}' is LoRA already", hint=f"Serve {run / 'adapter'}")
     if out.exists():
         raise InputError("the export needs a new folder", got=str(out), hint="Choose --out")
     spectra = [_energies(layer) for layer in layers]
@@ -69,11 +73,12 @@ def export(loaded: Loaded, run: Path, out: Path, rank: int | None = None) -> dic
         )
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    _write(model, temporary, chosen)
+    _write(dense, temporary, chosen)
     window = loaded.origin["window"]
     rows = loaded.inputs.kept(run / "data", "test", window, limit=_ROWS)
-    twin = peft_border.load_adapter(load_base(loaded.origin), temporary).eval()
-    twin.to(next(model.parameters()).device)
+    device = str(next(model.parameters()).device)
+    base = load_base(loaded.origin, loaded.base, device)
+    twin = peft_border.load_adapter(base, temporary).to(device).eval()
     pairs = zip(*(outputs(m, rows, loaded.collator, batch=32) for m in (model, twin)), strict=True)
     change = max(float((a - b).abs().max()) for (a, _), (b, _) in pairs)
     task = loaded.origin["task"]
@@ -94,6 +99,10 @@ def export(loaded: Loaded, run: Path, out: Path, rank: int | None = None) -> dic
     artifacts.seal(temporary)
     temporary.rename(out)
     return measured
+
+
+def _layers(model: Any) -> list[BaseTunerLayer]:
+    return [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
 
 
 def _additive(layer: BaseTunerLayer) -> bool:

@@ -271,7 +271,7 @@ def _plan(
 
     def calibrated(form: Thrift) -> solve.Calibration:
         if form.base not in calibrations:
-            console.say("Timing a few steps")
+            console.say(f"Timing a few steps on a base in {form.base}")
             calibrations[form.base] = solve.calibrate(setup, local, side_by_side, form)
         return calibrations[form.base]
 

@@ -117,7 +117,7 @@ _TAKE_THEIR_TYPE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm)
 
 def _as_stored(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Inputs of a layer in the type of its weight."""
-    dtype = module.weight.dtype
+    dtype: Any = module.weight.dtype
     return tuple(x.to(dtype) if torch.is_tensor(x) and x.is_floating_point() else x for x in inputs)
 
 
