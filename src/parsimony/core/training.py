@@ -317,11 +317,13 @@ class _Trainer(Trainer):
     ) -> tuple[list[dict[str, Any]], None]:
         """This process's rows of the next parts, each with its share of the step's items."""
         parts = list(itertools.islice(epoch_iterator, num_batches))
-        total = sum(_items(part["labels"]) for part in parts)
+        assert self.model is not None
+        counted = functools.partial(_items, first=_first_predicted(self.model))
+        total = sum(counted(part["labels"]) for part in parts)
         shares = []
         for part in parts:
             mine = devices.own(part)
-            share = _items(mine["labels"]) / max(total, 1)
+            share = counted(mine["labels"]) / max(total, 1)
             # Without rows it goes through a row that counts for nothing: others wait for it.
             rows = mine if len(mine["labels"]) else {k: v[:1] for k, v in part.items()}
             shares.append({**rows, "share": share})
@@ -343,9 +345,17 @@ class _Trainer(Trainer):
         return loss * (devices.count() * share)
 
 
-def _items(labels: torch.Tensor) -> int:
-    """What a batch learns from: its rows, or its tokens that have a label and one before them."""
-    return len(labels) if labels.ndim == 1 else int((labels[:, 1:] != -100).sum())
+def _items(labels: torch.Tensor, first: int) -> int:
+    """What a batch learns from: its rows, or its labelled tokens from the ``first`` position on."""
+    return len(labels) if labels.ndim == 1 else int((labels[:, first:] != -100).sum())
+
+
+def _first_predicted(model: nn.Module) -> int:
+    """The first token of a text that is predicted: its second, unless a prompt stands before it."""
+    config: Any = getattr(model, "active_peft_config", None)
+    if config is None or not config.is_prompt_learning:
+        return 1
+    return 1 if config.peft_type == "PREFIX_TUNING" else 0
 
 
 class Events:
