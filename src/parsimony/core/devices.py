@@ -72,9 +72,11 @@ def meet() -> None:
 def draw_apart(seed: int) -> None:
     """Let every process but the first draw (dropout) from another stream of ``seed``."""
     if not leads():
+        import numpy as np
         import torch
 
-        torch.manual_seed(seed + (_rank() << 32))
+        # Mixed, since torch's CPU generator heeds the lower 32 bits of a seed alone.
+        torch.manual_seed(int(np.random.SeedSequence([seed, _rank()]).generate_state(1)[0]))
 
 
 def first_to_fail() -> bool:
