@@ -54,6 +54,7 @@ def _jobs(home: Path) -> dict[str, dict]:
     return jobs
 
 
+@pytest.mark.slow
 def test_methods_take_the_same_steps_in_two_processes(tmp_path: Path) -> None:
     jobs = _jobs(tmp_path)
     assert {"lora-ist", "lamda", "full", "prompt", "thrifty"} <= jobs.keys()
