@@ -41,6 +41,7 @@ PAGES = tuple(
     for page in sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
     if page.stem not in GENERATED
 )
+MODULES = {"torchrun": "torch.distributed.run"}  # where the program's name is not its module's
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -116,8 +117,9 @@ class Reader:
         }
         printed = ""
         for words in lines_of(block):
+            program, *arguments = words
             done = subprocess.run(
-                [sys.executable, "-m", *words],
+                [sys.executable, "-m", MODULES.get(program, program), *arguments],
                 cwd=self.folder,
                 env=environment,
                 capture_output=True,

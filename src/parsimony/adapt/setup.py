@@ -40,6 +40,7 @@ class Setup:
         device: ``"cpu"`` or ``"cuda"``.
         threads: torch threads of a worker.
         folder: where the splits lie.
+        processes: that share a training and its batches, each on a device.
     """
 
     model: Pretrained
@@ -54,6 +55,7 @@ class Setup:
     device: str
     threads: int
     folder: Path
+    processes: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form; ``from_dict`` reads it back."""
@@ -100,8 +102,9 @@ class Setup:
         return self.inputs.kept(self.folder, split, self.window, limit)
 
     def example(self, accumulation: int = 1) -> Callable[[], dict[str, torch.Tensor]]:
-        """Makes inputs that fill the window and one of ``accumulation`` parts of the batch."""
-        return self.inputs.example(self.facts.config, self.batch // accumulation, self.window)
+        """Makes inputs that fill the window: a process's rows of one of ``accumulation`` parts."""
+        rows = self.batch // (self.processes * accumulation)
+        return self.inputs.example(self.facts.config, rows, self.window)
 
     def base(self, seed: int, form: str = PLAIN.base) -> nn.Module:
         """The pretrained model in a form of ``core.thrift``; a missing head drawn from ``seed``."""

@@ -105,6 +105,8 @@ def traced_cost(
         setup.device,
         thrift.accumulation,
     )
+    if setup.processes > 1:  # what is exchanged lies beside the gradients, all the time
+        traced = replace(traced, peak_bytes=traced.peak_bytes + traced.trainable_bytes)
     if isinstance(model, peft.PeftModel) and model.active_peft_config.is_prompt_learning:
         return traced, traced.trainable_bytes  # what trains is what is saved
     if isinstance(model, peft.PeftModel):
@@ -383,13 +385,13 @@ def _rounded_up(value: float) -> float:
 def calibrate(setup: Setup, engine: Engine, workers: int, thrift: Thrift = PLAIN) -> Calibration:
     """Time a few steps of a mid-sized method, on as many workers as will run side by side.
 
-    Cached per machine, versions, model, task, batch, window, device, threads, workers and thrift
-    in the user's cache folder (``PARSIMONY_CACHE`` or ``~/.cache/parsimony``).
+    Cached per machine, versions, model, task, batch, window, device, threads, processes, workers
+    and thrift in the user's cache folder (``PARSIMONY_CACHE`` or ``~/.cache/parsimony``).
     """
     key = hashlib.sha256(
         artifacts.dumps(
             [machine(), versions(), setup.model.sha256, setup.task, setup.batch, setup.window,
-             setup.device, setup.threads, workers, asdict(thrift)]
+             setup.device, setup.threads, setup.processes, workers, asdict(thrift)]
         ).encode()
     ).hexdigest()[:32]  # fmt: skip
     file = _cache() / "calibration" / f"{key}.json"

@@ -2,12 +2,14 @@
 
 A trial folder holds what a resumed or promoted trial needs: the newest checkpoint, the events, the
 validation scores of each evaluation, and ``rung-<steps>.json``, written last, for each rung done.
+Of several processes that share the training, the first keeps the folder and measures itself.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from parsimony.adapt.method import method
 from parsimony.adapt.setup import Candidate, Plan, Setup
-from parsimony.core import artifacts, cost, scoring, training
+from parsimony.core import artifacts, cost, devices, scoring, training
 from parsimony.core.footprint import Figure, Footprint
 from parsimony.core.meter import Meter, forget_peak
 from parsimony.core.run import lock
@@ -53,7 +55,8 @@ def run_trial(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
         progress: told of every step.
 
     Returns:
-        ``{"validation": mean score or None, "loss": mean loss or None, "diverged": text or None}``
+        ``{"validation": mean score or None, "loss": mean loss or None, "diverged": text or None}``;
+        nothing in a process that only takes part in the training
     """
     run, stop = Path(job["run"]), int(job["stop"])
     plan = Plan.read(run)
@@ -61,8 +64,11 @@ def run_trial(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
     folder = folder_of(run, candidate, job["seed"])
     done = folder / f"rung-{stop}.json"
     # A worker orphaned by a kill may live for a moment; the lock keeps it from writing here.
-    with lock(folder / ".lock", wait=True):
-        if not done.is_file():
+    with lock(folder / ".lock", wait=True) if devices.leads() else nullcontext():
+        if not devices.agreed(done.is_file):
+            if not devices.leads():
+                _train(plan, candidate, job["seed"], stop, folder, progress)
+                return {}
             fresh = training.newest_checkpoint(folder / "checkpoints") is None
             with Meter(plan.setup.device) as meter:
                 result, model = _run(plan, candidate, job["seed"], stop, folder, progress)
@@ -88,6 +94,32 @@ def _run(
     folder: Path,
     progress: Callable[[float], None],
 ) -> tuple[dict[str, Any], nn.Module]:
+    """Train, score on test rows at the end, and keep the artifact."""
+    model, diverged = _train(plan, candidate, seed, stop, folder, progress)
+    if diverged:
+        return {"validation": None, "loss": None, "diverged": diverged}, model
+    if stop == plan.steps:
+        setup = plan.setup
+        _score(setup, model, setup.rows("test"), folder, "test", stop, candidate.thrift)
+        save_artifact(model, folder / "artifact")
+    held = load_file(_score_file(folder, "validation", stop))
+    result = {
+        "validation": float(held["scores"].mean()),
+        "loss": float(held["loss"][0]),
+        "diverged": None,
+    }
+    return result, model
+
+
+def _train(
+    plan: Plan,
+    candidate: Candidate,
+    seed: int,
+    stop: int,
+    folder: Path,
+    progress: Callable[[float], None],
+) -> tuple[nn.Module, str | None]:
+    """The trained model, and why its training diverged, if it did."""
     setup = plan.setup
     torch.set_num_threads(setup.threads)
     way = method(candidate.method)
@@ -126,17 +158,8 @@ def _run(
             on_step=lambda _: progress(1),
         )
     except training.DivergedError as error:
-        return {"validation": None, "loss": None, "diverged": str(error)}, model
-    if stop == plan.steps:
-        _score(setup, model, setup.rows("test"), folder, "test", stop, thrift)
-        save_artifact(model, folder / "artifact")
-    held = load_file(_score_file(folder, "validation", stop))
-    result = {
-        "validation": float(held["scores"].mean()),
-        "loss": float(held["loss"][0]),
-        "diverged": None,
-    }
-    return result, model
+        return model, str(error)
+    return model, None
 
 
 def _score(
@@ -148,11 +171,15 @@ def _score(
     step: int,
     thrift: Thrift,
 ) -> float:
-    batch = max(1, _SCORED // thrift.accumulation)
-    found = scoring.score(model, rows, setup.collator, setup.task, batch)
+    found = scoring.score(model, rows, setup.collator, setup.task, _scored(setup, thrift))
     data = save({"scores": found.scores, "loss": np.array([found.loss])})
     artifacts.write_bytes(_score_file(folder, split, step), data)
     return float(found.scores.mean())
+
+
+def _scored(setup: Setup, thrift: Thrift) -> int:
+    """Held-out rows at a time: no more memory than a step on a part of its rows takes."""
+    return max(1, _SCORED // (setup.processes * thrift.accumulation))
 
 
 def save_artifact(model: nn.Module, folder: Path) -> None:
@@ -236,9 +263,7 @@ def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
         _widest_part(setup, model, thrift)
         few = setup.rows("validation", limit=64)
         trained = time.perf_counter()
-        scoring.score(
-            model, few, setup.collator, setup.task, max(1, _SCORED // thrift.accumulation)
-        )
+        scoring.score(model, few, setup.collator, setup.task, _scored(setup, thrift))
         scored = time.perf_counter()
     steps = np.diff(stamps)
     assert meter.peak_memory.value is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import shutil
 import time
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,17 @@ from typing import Any
 from parsimony.adapt import outcome, search, solve
 from parsimony.adapt.method import method, methods
 from parsimony.adapt.setup import Plan, Setup
-from parsimony.core import artifacts, data, inputs, pretrained, thrift, training, units, workers
+from parsimony.core import (
+    artifacts,
+    data,
+    devices,
+    inputs,
+    pretrained,
+    thrift,
+    training,
+    units,
+    workers,
+)
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError
@@ -53,6 +64,7 @@ class Request:
         accumulation: parts that the rows of a step are split into.
         engine: ``"local"`` or ``"ray"``.
         address: of a Ray cluster.
+        processes: that torchrun started to share each training.
         seed: every random choice derives from it.
     """
 
@@ -77,6 +89,7 @@ class Request:
     accumulation: int | None = None
     engine: str = "local"
     address: str | None = None
+    processes: int = 1
     seed: int = 0
 
 
@@ -119,11 +132,22 @@ def resume(folder: Path, console: Console) -> dict[str, Any]:
             found: dict[str, Any] = run.read("result.json")
             return found
         request = _request(run)
+        if request.processes != devices.count():
+            raise InputError(
+                "a run goes on with as many processes as it began with", got=devices.count(),
+                hint=f"Continue it with: {resume_command(folder, request.processes)}",
+            )  # fmt: skip
         run.write("resumed.json", {"resumed": True})
         began = time.perf_counter()
         if not run.has("plan.json"):
             _plan(request, run, console, began)
         return _carry_out(run, request, console, began)
+
+
+def resume_command(folder: Path, processes: int) -> str:
+    """The command that goes on with a run."""
+    launch = f"torchrun --nproc-per-node {processes} -m " if processes > 1 else ""
+    return f"{launch}parsimony adapt --resume {shlex.quote(str(folder))}"
 
 
 def preview(request: Request, scratch: Path, console: Console) -> dict[str, Any]:
@@ -169,11 +193,20 @@ def _check(request: Request) -> None:
                 f"adapt cannot keep a limit on '{key}'", got=str(request.budget),
                 hint="Use trainable=, memory= and time=",
             )  # fmt: skip
-    thrift.allowed(request.base, request.checkpointing, request.accumulation, request.batch)
+    devices.check_batch(request.batch)
+    _allowed(request)
     if request.device not in (None, "cpu", "cuda"):
         raise InputError("--device is cpu or cuda", got=request.device)
     if request.device == "cuda" and training.default_device() != "cuda":
         raise InputError("--device cuda needs a CUDA device, and torch sees none")
+    if (request.device or training.default_device()) == "cuda":
+        devices.check_cuda()
+
+
+def _allowed(request: Request) -> thrift.Allowed:
+    """What may be done to need less memory, with the rows of one process."""
+    rows = request.batch // request.processes
+    return thrift.allowed(request.base, request.checkpointing, request.accumulation, rows)
 
 
 def _provenance(request: Request) -> dict[str, Any]:
@@ -247,6 +280,7 @@ def read(
         device=request.device or training.default_device(),
         threads=1,
         folder=folder,
+        processes=request.processes,
     )
     notices = [*found.notices, *said]
     for notice in notices:
@@ -264,9 +298,6 @@ def _plan(
     workers.engine(request.engine, side_by_side, request.address)  # refuse it now, not later
     local = workers.engine("local", side_by_side)
     console.say("Counting what fits the budget")
-    allowed = thrift.allowed(
-        request.base, request.checkpointing, request.accumulation, request.batch
-    )
     calibrations: dict[str, solve.Calibration] = {}
 
     def calibrated(form: Thrift) -> solve.Calibration:
@@ -277,7 +308,7 @@ def _plan(
 
     options, dropped = solve.solve(
         setup, request.budget, request.methods or list(methods()),
-        lambda form: calibrated(form).overhead if timed else 0.0, allowed,
+        lambda form: calibrated(form).overhead if timed else 0.0, _allowed(request),
     )  # fmt: skip
     fixed = {
         name: getattr(request, name)
@@ -346,7 +377,7 @@ def _within_memory(
 def _workers(request: Request, setup: Setup) -> int:
     if request.workers is not None:
         return request.workers
-    if setup.device != "cpu":
+    if setup.device != "cpu" or setup.processes > 1:
         return 1
     return max(1, min(os.cpu_count() or 1, 8))
 

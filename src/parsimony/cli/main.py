@@ -17,6 +17,7 @@ import typer
 
 import parsimony
 from parsimony.cli.nesting import nest
+from parsimony.core import devices
 from parsimony.core.errors import ParsimonyError
 from parsimony.core.quiet import hush
 
@@ -90,10 +91,11 @@ def main(arguments: list[str] | None = None) -> None:
     if not debug:
         hush()
     try:
-        code = _invoke(arguments)
+        code = _invoke(arguments) if devices.leads() else _follow()
         if code == 130:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
         sys.stdout.flush()  # here, where a reader that went away is understood
+        _dismiss()
         sys.exit(code)
     except ParsimonyError as error:
         if debug:
@@ -104,6 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         # The reader went away (`parsimony ... | head`); that is not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _dismiss()
         sys.exit(0)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's usage errors
@@ -134,6 +137,23 @@ def _invoke(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _follow() -> int:
+    """Work for the first of torchrun's processes, which runs the command; its exit code."""
+    from parsimony.core import workers
+
+    workers.follow()
+    return 0
+
+
+def _dismiss() -> None:
+    """Let the processes end that ``_follow``; after an error, torchrun ends them."""
+    if devices.count() > 1:
+        from parsimony.core import workers
+
+        workers.dismiss()
+
+
 def _fail(line: str, code: int) -> None:
-    print(f"parsimony: {' '.join(line.split())}", file=sys.stderr)
+    if devices.first_to_fail():
+        print(f"parsimony: {' '.join(line.split())}", file=sys.stderr)
     sys.exit(code)

@@ -11,5 +11,6 @@ def hush() -> None:
     """Silence them in this process and, as far as the environment reaches, in its children."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported
     # On some processors it advises, at import, to install a faster kernel.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

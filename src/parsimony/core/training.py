@@ -2,25 +2,30 @@
 
 What the wrapper adds: a checkpoint counts only with its manifest of hashes, a resumed run ends in
 the same bytes as one never stopped (CPU), every trainable tensor must receive a gradient within
-two steps, and events go to ``events.jsonl`` in step order.
+two steps, events go to ``events.jsonl`` in step order, and a step is the same however its rows are
+split into parts and over processes.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import nn
+from torch.utils.data import DataLoader, RandomSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from parsimony.core import artifacts
+from parsimony.core import artifacts, devices
 from parsimony.core.errors import InputError, ParsimonyError
 
 if TYPE_CHECKING:
@@ -38,14 +43,15 @@ class TrainSettings:
         learning_rate: peak of the schedule (linear warm-up, then linear to zero).
         head_learning_rate: of a freshly drawn task head; ``None`` for the same rate.
         steps: optimizer steps of the whole schedule.
-        batch_size: rows per step.
+        batch_size: rows per step, of all processes together.
         warmup: share of ``steps`` spent warming up, in [0, 1).
         weight_decay: AdamW's, on matrices only.
         seed: order of the data and dropout.
         threads: torch threads; one was seen to beat two several-fold on loaded small machines.
         device: ``"cpu"`` or ``"cuda"``.
         checkpointing: see ``core.thrift``.
-        accumulation: parts that the rows of a step are split into; divides ``batch_size``.
+        accumulation: parts that the rows of a step are split into; divides ``batch_size``, and
+            under torchrun each process's share of it.
     """
 
     learning_rate: float
@@ -152,6 +158,9 @@ def train(
 ) -> None:
     """Train ``model`` in place, continuing from the newest whole checkpoint in ``folder``.
 
+    Under torchrun all processes call it with the same arguments, and see the same ``folder``; the
+    first writes all but the others' random states, and evaluates.
+
     Args:
         model: with ``requires_grad`` set on what trains.
         rows: the training split.
@@ -171,13 +180,17 @@ def train(
 
     Raises:
         DivergedError: a loss or validation score that is not finite, with its step.
+        InputError: rows of a step that do not divide by the processes; processes of torchrun that
+            do not take part.
         ParsimonyError: a trainable tensor that gets no gradient within two steps.
     """
     stop = settings.steps if stop_after is None else min(stop_after, settings.steps)
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu")
+    devices.check_together()
+    devices.check_batch(settings.batch_size, settings.accumulation)
     checkpoints = folder / "checkpoints"
-    resume = newest_checkpoint(checkpoints)
+    resume = _agreed_checkpoint(checkpoints)
     done = _step_of(resume) if resume else 0
     if done >= stop and resume is not None:
         _load_weights(model, resume)
@@ -186,7 +199,7 @@ def train(
     trained = [p for p in model.parameters() if p.requires_grad]
     state_bytes = 3 * sum(p.numel() * p.element_size() for p in trained)
     optimizer = optimizer_for(trained, settings, rates_of(model, settings, head, scale))
-    trainer = Trainer(
+    trainer = _Trainer(
         model=model,
         args=TrainingArguments(
             output_dir=str(checkpoints),
@@ -211,6 +224,9 @@ def train(
             remove_unused_columns=False,
             label_names=["labels"],
             restore_callback_states_from_checkpoint=True,
+            # A callback may freeze a layer; buffers are alike, and sending them takes time.
+            ddp_find_unused_parameters=True,
+            ddp_broadcast_buffers=False,
         ),
         train_dataset=rows,
         data_collator=collate,
@@ -227,6 +243,17 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)  # progress is ours to show
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+
+
+def _agreed_checkpoint(checkpoints: Path) -> Path | None:
+    """``newest_checkpoint``, looked for by the first process for all."""
+
+    def find() -> str | None:
+        newest = newest_checkpoint(checkpoints)
+        return None if newest is None else newest.name
+
+    name = devices.agreed(find)
+    return None if name is None else checkpoints / name
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:
@@ -261,15 +288,91 @@ def _load_weights(model: nn.Module, checkpoint: Path) -> None:
         load_model(model, checkpoint / "model.safetensors")
 
 
+class _Trainer(Trainer):
+    """A step's loss is the mean over all that it learns from, however its rows are split.
+
+    loss = sum over parts and processes of (items of the split / items of the step) * its mean loss
+
+    An item is a row, or a token where tokens have labels. Every process collates all rows of a
+    part, as wide as one process would, knows all items, and computes on its own rows.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Parts of all processes together, in the order that one process has."""
+        rows: Any = self.train_dataset
+        loader: DataLoader[Any] = DataLoader(
+            rows, self.args.train_batch_size, sampler=RandomSampler(rows),
+            collate_fn=self.data_collator, pin_memory=self.args.dataloader_pin_memory,
+        )  # fmt: skip
+        loader = prepare_data_loader(
+            loader, self.args.device, num_processes=1, process_index=0, put_on_device=True,
+            use_seedable_sampler=True, data_seed=self.args.data_seed,
+        )  # fmt: skip
+        return loader
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], None]:
+        """This process's rows of the next parts, each with its share of the step's items."""
+        parts = list(itertools.islice(epoch_iterator, num_batches))
+        assert self.model is not None
+        counted = functools.partial(_items, first=_first_predicted(self.model))
+        total = sum(counted(part["labels"]) for part in parts)
+        shares = []
+        for part in parts:
+            mine = devices.own(part)
+            share = counted(mine["labels"]) / max(total, 1)
+            # Without rows it goes through a row that counts for nothing: others wait for it.
+            rows = mine if len(mine["labels"]) else {k: v[:1] for k, v in part.items()}
+            shares.append({**rows, "share": share})
+        return shares, None
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: object = None,
+    ) -> torch.Tensor:
+        """The share's contribution, times the processes: gradients are averaged over them."""
+        share: float = inputs.pop("share")
+        loss: torch.Tensor
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        if share == 0:  # a mean over no item is not a number
+            loss = outputs["logits"].sum()
+        return loss * (devices.count() * share)
+
+
+def _items(labels: torch.Tensor, first: int) -> int:
+    """What a batch learns from: its rows, or its labelled tokens from the ``first`` position on."""
+    return len(labels) if labels.ndim == 1 else int((labels[:, first:] != -100).sum())
+
+
+def _first_predicted(model: nn.Module) -> int:
+    """The first token of a text that is predicted: its second, unless a prompt stands before it."""
+    config: Any = getattr(model, "active_peft_config", None)
+    if config is None or not config.is_prompt_learning:
+        return 1
+    return 1 if config.peft_type == "PREFIX_TUNING" else 0
+
+
 class Events:
-    """Append-only ``events.jsonl``; events after the step resumed from are taken back first."""
+    """Append-only ``events.jsonl``; events after the step resumed from are taken back first.
+
+    Only the first process writes.
+    """
 
     def __init__(self, file: Path, keep_until: int) -> None:
         self._file = file
-        kept = [line for line in read_events(file) if line["step"] <= keep_until]
-        artifacts.write_text(file, "".join(_line(event) for event in kept))
+        if devices.leads():
+            kept = [line for line in read_events(file) if line["step"] <= keep_until]
+            artifacts.write_text(file, "".join(_line(event) for event in kept))
 
     def add(self, **event: object) -> None:
+        if not devices.leads():
+            return
         with self._file.open("a", encoding="utf-8") as stream:
             stream.write(_line(event))
 
@@ -326,7 +429,7 @@ def _has_gradient(parameter: nn.Parameter) -> bool:
 
 
 class _Watch(TrainerCallback):
-    """Events, evaluation, progress and the stop."""
+    """Random streams, events, evaluation, progress and the stop."""
 
     def __init__(
         self,
@@ -340,6 +443,9 @@ class _Watch(TrainerCallback):
         self._events, self._stop, self._keep = events, stop, keep
         self._evaluate, self._evaluate_at, self._on_step = evaluate, evaluate_at, on_step
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        devices.draw_apart(args.seed)  # a resumed run then reads what it had drawn to
+
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if not logs or "loss" not in logs:
             return
@@ -351,7 +457,7 @@ class _Watch(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         step = state.global_step
         if self._evaluate is not None and step in self._evaluate_at:
-            value = self._evaluate(model, step)
+            value = devices.agreed(functools.partial(self._evaluate, model, step))
             if not math.isfinite(value):
                 raise DivergedError(f"the validation score must stay finite, step {step}",
                                     got=value, hint="Lower the learning rate")  # fmt: skip
@@ -367,7 +473,9 @@ class _Seal(TrainerCallback):
     """Write the manifest of a checkpoint once all its files are there."""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        artifacts.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        devices.meet()
+        if devices.leads():
+            artifacts.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 def default_device() -> str:

@@ -8,6 +8,7 @@ resume from what they wrote to disk.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import multiprocessing
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-from parsimony.core import errors
+from parsimony.core import devices, errors
 from parsimony.core.errors import InputError, ParsimonyError, require
 from parsimony.core.quiet import hush
 
@@ -44,12 +45,23 @@ class Engine(Protocol):
 def engine(name: str, workers: int, address: str | None = None) -> Engine:
     """``"local"`` processes, or ``"ray"`` tasks on a cluster (or on this machine).
 
+    Under torchrun the processes that it started are the engine: they do one job at a time.
+
     Raises:
-        InputError: an unknown name, fewer than one worker, an address without ray.
+        InputError: an unknown name, fewer than one worker, an address without ray; more than one
+            worker or another engine under torchrun.
         MissingExtraError: ray is not installed.
     """
     if workers < 1:
         raise InputError("--workers must be at least 1", got=workers)
+    if devices.count() > 1:
+        if name != "local" or workers > 1 or address is not None:
+            raise InputError(
+                f"the {devices.count()} processes of torchrun share one training at a time",
+                got=f"--engine {name}, --workers {workers}",
+                hint="Leave out --engine, --workers and --address, or start without torchrun",
+            )
+        return Together()
     if name == "local":
         if address is not None:
             raise InputError("--address goes with --engine ray", got=address)
@@ -160,6 +172,46 @@ class Ray:
                 raise _died(type(error).__name__) from None
             progress(jobs[index].get("units", 1))
         return _results(answers, len(jobs))
+
+
+class Together:
+    """All processes that torchrun started, on one job at a time; the others are in ``follow``.
+
+    Jobs run in these very processes, not in children. An error ends the process it comes up in,
+    and with it all: others may wait for its gradients.
+    """
+
+    def map(self, work: str, jobs: list[Job], progress: Progress) -> list[Job]:
+        results = []
+        for job in jobs:
+            devices.agreed(lambda job=job: [work, job])  # type: ignore[misc]
+            results.append(_together(work, job, progress))
+        return results
+
+
+def follow() -> None:
+    """Body of every process but the first: take part in its jobs until it says that all is done.
+
+    Raises:
+        ParsimonyError: of a job.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the first process, which says so
+    while asked := devices.agreed(lambda: None):
+        _together(*asked, lambda _: None)
+
+
+def dismiss() -> None:
+    """Let the processes in ``follow`` end, if there are any."""
+    if devices.count() > 1 and devices.leads():
+        devices.agreed(lambda: None)
+
+
+def _together(work: str, job: Job, progress: Progress) -> Job:
+    module, _, function = work.partition(":")
+    with devices.together():
+        result: Job = getattr(importlib.import_module(module), function)(job, progress)
+    gc.collect()  # of what the trainer leaves in cycles, the next job's memory would be full
+    return result
 
 
 def _run_in_ray(work: str, job: str) -> str:

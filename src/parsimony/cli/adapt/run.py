@@ -103,6 +103,7 @@ def command(
     """Choose method, size and learning rate for MODEL on DATA, and train the adapter."""
     from parsimony.adapt import workflow
     from parsimony.cli.main import emit
+    from parsimony.core import devices
     from parsimony.core.budget import Budget
     from parsimony.core.console import Console
     from parsimony.core.run import new_folder
@@ -132,6 +133,7 @@ def command(
         accumulation=accumulation,
         engine=engine,
         address=address,
+        processes=devices.count(),
         seed=seed,
     )
     if dry_run:
@@ -160,10 +162,9 @@ def _refuse_changes(context: typer.Context) -> None:
 
 
 def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict[str, Any]:
-    import shlex
-
     from parsimony import report
     from parsimony.adapt import workflow
+    from parsimony.core import devices
     from parsimony.core.errors import InterruptedRun
     from parsimony.core.run import Run
 
@@ -179,7 +180,7 @@ def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict
     except KeyboardInterrupt:
         if not (folder / "config.json").is_file():
             raise  # nothing to go on with
-        raise InterruptedRun(f"parsimony adapt --resume {shlex.quote(str(folder))}") from None
+        raise InterruptedRun(workflow.resume_command(folder, devices.count())) from None
     return result
 
 
