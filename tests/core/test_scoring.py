@@ -186,5 +186,6 @@ def test_rows_without_labels_make_batches_without() -> None:
 def test_the_sign_makes_higher_better() -> None:
     assert {task: metric.sign for task, metric in METRICS.items()} == {
         "text-classification": 1.0, "text-pair-classification": 1.0,
-        "regression": -1.0, "causal-lm": -1.0, "instruction": -1.0, "audio-classification": 1.0,
+        "regression": -1.0, "causal-lm": -1.0, "instruction": -1.0, "code": 1.0,
+        "audio-classification": 1.0,
     }  # fmt: skip

@@ -7,7 +7,8 @@ which no choice has seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Finalist:
         trainable: parameters that train, head included.
         stored_bytes: of the artifact.
         baseline: kept for comparison whatever its score.
+        beside: test scores in the metrics that are shown and do not rank, by name.
     """
 
     label: str
@@ -34,6 +36,7 @@ class Finalist:
     trainable: int
     stored_bytes: int
     baseline: bool
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

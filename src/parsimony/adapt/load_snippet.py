@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parsimony.adapt.method import method
 from parsimony.adapt.setup import Candidate, Setup
-from parsimony.core.pretrained import NEXT_TOKEN
+from parsimony.core.pretrained import ANSWERS, NEXT_TOKEN
 from parsimony.core.thrift import PLAIN
 
 
@@ -65,7 +65,7 @@ def _reader(setup: Setup) -> str:
 
 def _asking(setup: Setup) -> str:
     """Code that asks a model trained on instructions; its prompt is read as in training."""
-    if setup.task != "instruction":
+    if setup.task not in ANSWERS:
         return ""
     reads = 'tokenizer("What is next?", return_tensors="pt")'
     if setup.tokenizer.chat_template:

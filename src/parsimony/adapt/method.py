@@ -44,6 +44,8 @@ class Facts:
         norms: full names of the normalisation layers.
         embedding: length of a token's input vector; 0 where tokens are not words but patches.
         cached: the model takes keys and values of earlier positions.
+        examples: token ids of training rows that may be shown: prompts with their whole answers;
+            none where the task has no such rows, or the data are not at hand.
     """
 
     config: PretrainedConfig
@@ -55,6 +57,7 @@ class Facts:
     norms: tuple[str, ...]
     embedding: int
     cached: bool
+    examples: tuple[list[int], ...] = ()
 
     @classmethod
     def of(cls, config: PretrainedConfig, task: str) -> Facts:
@@ -129,6 +132,7 @@ class Method(ABC):
         learning_rates: lowest and highest rate of the adapter worth trying; the search starts in
             their geometric middle.
         baseline: always carried to the final comparison.
+        trains: has parameters that train; one without is applied and scored.
         full: trains the base model itself, so the result is a model, not an adapter.
         mergeable: the result can be folded into the base weights without changing the outputs,
             on every model that the method accepts.
@@ -142,6 +146,7 @@ class Method(ABC):
     size_name: ClassVar[str | None] = None
     learning_rates: ClassVar[tuple[float, float]]
     baseline: ClassVar[bool] = False
+    trains: ClassVar[bool] = True
     full: ClassVar[bool] = False
     mergeable: ClassVar[bool] = True
     has_dropout: ClassVar[bool] = False

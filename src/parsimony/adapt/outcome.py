@@ -26,8 +26,8 @@ from parsimony.core import artifacts, ledger
 from parsimony.core.errors import ParsimonyError
 from parsimony.core.footprint import Figure, Footprint
 from parsimony.core.run import Run, versions
-from parsimony.core.scoring import Metric
-from parsimony.core.trials import CONFIDENCE, RESAMPLES
+from parsimony.core.scoring import BESIDE, METRICS, Metric, searched
+from parsimony.core.trials import CONFIDENCE, RESAMPLES, bootstrap, paired
 
 
 def write(
@@ -56,8 +56,10 @@ def write(
     seed = plan.seeds[choice.shipped_seed(judged[decision.recommended], metric)]
     artifact = _hand_over(run, plan, winner, seed)
     total = int(prediction["base_parameters"])
+    best = judged[decision.best]
     rows = [
         _row(plan.candidates[i], judged[k], decision.verdicts[k], plan, total)
+        | ({"beside": _beside(judged[k], best)} if best.beside else {})
         for k, i in enumerate(usable)
     ]
     order = sorted(range(len(rows)), key=lambda k: -metric.sign * rows[k]["score"]["estimate"])
@@ -68,8 +70,7 @@ def write(
         "model": {"name": Path(plan.setup.model.name).name, "parameters": total,
                   "sha256": plan.setup.model.sha256},
         "data": prediction["data"],
-        "metric": {"name": metric.name, "unit": metric.unit,
-                   "higher_is_better": metric.higher_is_better},
+        "metric": asdict(metric),
         "budget": str(budget) or "none",
         "recommendation": {
             "candidate": winner.label,
@@ -91,7 +92,7 @@ def write(
             if i not in usable
         ],
         "search": {"rungs": [*plan.rungs, plan.steps], "resamples": RESAMPLES,
-                   "confidence": CONFIDENCE},
+                   "confidence": CONFIDENCE, "metric": asdict(searched(plan.setup.task))},
     }  # fmt: skip
     artifacts.write_text(run.folder / "leaderboard.csv", _csv(result["leaderboard"]))
     run.write("result.json", result)
@@ -132,13 +133,20 @@ def _finalist(run: Path, plan: Plan, prediction: dict[str, Any], index: int) -> 
     candidate = plan.candidates[index]
     folders = [folder_of(run, candidate, seed) for seed in plan.seeds]
     figures = prediction["options"][candidate.label]
+    task = plan.setup.task
+
+    def scores(split: str, name: str) -> np.ndarray:
+        return np.stack([scores_of(f, split, plan.steps, name) for f in folders])
+
+    judged = METRICS[task].name if plan.setup.asks else "scores"
     return Finalist(
         label=candidate.label,
-        validation=np.stack([scores_of(f, "validation", plan.steps) for f in folders]),
-        test=np.stack([scores_of(f, "test", plan.steps) for f in folders]),
+        validation=scores("validation", judged),
+        test=scores("test", judged),
         trainable=int(figures["trainable"]["value"]),
         stored_bytes=int(figures["stored_bytes"]["value"]),
         baseline=method(candidate.method).baseline,
+        beside={m.name: scores("test", m.name) for m in BESIDE.get(task, ())},
     )
 
 
@@ -192,6 +200,15 @@ def _row(
         "mergeable": way.mergeable,
         "verdict": verdict.verdict,
     }
+
+
+def _beside(finalist: Finalist, best: Finalist) -> list[dict[str, Any]]:
+    """The metrics that do not rank, with the paired difference to the best by the one that does."""
+    found = []
+    for name, scores in finalist.beside.items():
+        gap = None if finalist is best else paired(scores, best.beside[name]).as_dict()
+        found.append({"name": name, "score": bootstrap(scores).as_dict(), "difference": gap})
+    return found
 
 
 def _trial(run: Path, plan: Plan, outcome: Outcome) -> dict[str, Any]:
@@ -252,6 +269,8 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     columns = ["candidate", "method", "size", "learning_rate", "dropout", "seeds", "test",
                "test_low", "test_high", "difference", "difference_low", "difference_high",
                "validation", "trainable", "trainable_share", "stored_bytes", "verdict"]  # fmt: skip
+    ends = {"": "estimate", " low": "low", " high": "high"}
+    columns += [b["name"] + end for b in rows[0].get("beside", ()) for end in ends]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
@@ -272,6 +291,8 @@ def _csv(rows: list[dict[str, Any]]) -> str:
                 "difference_high": gap["high"],
                 **{key: row[key] for key in ("validation", "trainable", "trainable_share",
                                              "stored_bytes", "verdict")},
+                **{b["name"] + end: b["score"][key]
+                   for b in row.get("beside", ()) for end, key in ends.items()},
             }
         )  # fmt: skip
     return stream.getvalue()

@@ -131,7 +131,8 @@ def predicted_seconds(
     """Predicted wall time of the whole search and final comparison."""
     steps = total_steps(rows["train"], setup.batch, scale.epochs)
     whole = sorted(
-        (predict(o, speeds[o.thrift.base], steps, rows_scored(rows)).seconds.value or 0.0)
+        predict(o, speeds[o.thrift.base], steps, rows_scored(rows), 2 * setup.asked).seconds.value
+        or 0.0
         for o in options.values()
     )
     typical = whole[len(whole) // 2]
@@ -186,8 +187,9 @@ def draw(
         space = {
             "method": CategoricalDistribution(list(options)),
             "size_step": IntDistribution(0, len(sizes) - 1),
-            "learning_rate": FloatDistribution(low, high, log=True),
         }
+        if way.trains:
+            space["learning_rate"] = FloatDistribution(low, high, log=True)
         if way.has_dropout:
             space["dropout"] = CategoricalDistribution(list(_DROPOUTS))
         for number in range(scale.configurations):
@@ -202,7 +204,7 @@ def draw(
                     id=f"{len(candidates):03d}-{name}",
                     method=name,
                     size=sizes[drawn["size_step"]],
-                    learning_rate=float(f"{drawn['learning_rate']:.3g}"),
+                    learning_rate=float(f"{drawn.get('learning_rate', 0.0):.3g}"),
                     dropout=drawn.get("dropout", 0.0),
                     thrift=option.thrift,
                 )

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import nn
 
 from parsimony.adapt.method import Facts, method
 from parsimony.core import artifacts, inputs, precision, pretrained
+from parsimony.core.generation import Question, answers
 from parsimony.core.inputs import Inputs
-from parsimony.core.pretrained import Pretrained
-from parsimony.core.scoring import Collate, Rows
+from parsimony.core.inputs.instruction import InstructionInputs
+from parsimony.core.pretrained import ANSWERS, Pretrained
+from parsimony.core.scoring import BESIDE, Collate, Rows
 from parsimony.core.thrift import PLAIN, Thrift
 
 
@@ -41,6 +44,8 @@ class Setup:
         threads: torch threads of a worker.
         folder: where the splits lie.
         processes: that share a training and its batches, each on a device.
+        asked: most held-out rows of a split that the model answers, where answers are scored.
+        new_tokens: longest answer that it may write.
     """
 
     model: Pretrained
@@ -56,6 +61,8 @@ class Setup:
     threads: int
     folder: Path
     processes: int = 1
+    asked: int = 0
+    new_tokens: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form; ``from_dict`` reads it back."""
@@ -75,7 +82,16 @@ class Setup:
         """The architecture's facts."""
         frames = inputs.frames_of(self.task, self.window)
         config = pretrained.config(self.model, self.task, self.labels, frames)
-        return Facts.of(config, self.task)
+        return replace(Facts.of(config, self.task), examples=self._examples())
+
+    def _examples(self) -> tuple[list[int], ...]:
+        """Up to 1,000 training rows, evenly spaced, that the window has not cut."""
+        if self.task not in ANSWERS or not (self.folder / "train.arrow").is_file():
+            return ()
+        rows = self.rows("train")
+        spaced = range(0, len(rows), -(-len(rows) // 1000))
+        found = (rows[number]["input_ids"] for number in spaced)
+        return tuple(ids for ids in found if len(ids) < self.window)
 
     @functools.cached_property
     def inputs(self) -> Inputs:
@@ -100,6 +116,26 @@ class Setup:
     def rows(self, split: str, limit: int | None = None) -> Rows:
         """The encoded rows of a split, or the first ``limit`` of them."""
         return self.inputs.kept(self.folder, split, self.window, limit)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the task scores what the model writes."""
+        return self.task in BESIDE
+
+    def questions(self, split: str) -> list[Question]:
+        """The rows of a split that are asked, at most ``asked`` of them."""
+        reads, table = self.inputs, pd.read_parquet(self.folder / f"{split}.parquet")
+        assert isinstance(reads, InstructionInputs)
+        return reads.questions(table, self.window, self.new_tokens, self.asked)
+
+    def written(self, model: nn.Module, questions: list[Question], batch: int) -> list[str]:
+        """The model's answers."""
+        reads = self.inputs
+        assert isinstance(reads, InstructionInputs)
+        stops = reads.stops(pd.read_parquet(self.folder / "train.parquet"))
+        prompts = [question.prompt for question in questions]
+        found = answers(model, prompts, tokens=self.new_tokens, stops=stops, batch=batch)
+        return [reads.processor.decode(ids, skip_special_tokens=True) for ids in found]
 
     def example(self, accumulation: int = 1) -> Callable[[], dict[str, torch.Tensor]]:
         """Makes inputs that fill the window: a process's rows of one of ``accumulation`` parts."""
@@ -139,7 +175,7 @@ class Candidate:
         id: short and unique, also its folder's name.
         method: name of the method.
         size: value of its size knob; 0 where it has none.
-        learning_rate: peak rate.
+        learning_rate: peak rate; 0 where nothing trains.
         dropout: of the adapter.
         thrift: how it saves memory.
     """

@@ -75,6 +75,7 @@ class Calibration:
         startup: seconds from process start to the first step.
         per_flop: seconds per traced floating-point operation of a step.
         row: seconds to score one held-out row.
+        answer: seconds to write one answer, where answers are scored.
         overhead: bytes of the process beyond the traced ones.
     """
 
@@ -82,6 +83,7 @@ class Calibration:
     per_flop: float
     row: float
     overhead: float
+    answer: float = 0.0
 
 
 def step_cost(
@@ -108,7 +110,9 @@ def traced_cost(
     if setup.processes > 1:  # what is exchanged lies beside the gradients, all the time
         traced = replace(traced, peak_bytes=traced.peak_bytes + traced.trainable_bytes)
     if isinstance(model, peft.PeftModel) and model.active_peft_config.is_prompt_learning:
-        return traced, traced.trainable_bytes  # what trains is what is saved
+        # What trains is what is saved, and so are virtual tokens that do not train.
+        fixed = [p for p in model.prompt_encoder.parameters() if not p.requires_grad]
+        return traced, traced.trainable_bytes + sum(p.numel() * p.element_size() for p in fixed)
     if isinstance(model, peft.PeftModel):
         kept = list(peft.get_peft_model_state_dict(model, save_embedding_layers=False).values())
     else:
@@ -326,17 +330,30 @@ def refusal(way: Method, setup: Setup) -> str | None:
         return "the model has no linear layer"
     if reason := way.refusal(setup.facts):
         return reason
-    return None if sizes(way, setup) else "no size suits this model and window"
+    if sizes(way, setup):
+        return None
+    if not (all_ := way.sizes(setup.facts)):
+        return "no size suits this model and window"
+    tokens = _virtual(way, setup, all_[0])
+    return (
+        f"{way.size_name}={all_[0]} puts up to {tokens} tokens in front of a window of "
+        f"{setup.window}, and the model takes {setup.positions}"
+    )
 
 
 def sizes(way: Method, setup: Setup) -> list[int]:
     """The method's sizes whose virtual tokens, where it has any, leave room for the window."""
-    facts = setup.facts
+    return [
+        size
+        for size in way.sizes(setup.facts)
+        if setup.window + _virtual(way, setup, size) <= setup.positions
+    ]
 
-    def virtual(size: int) -> int:
-        return 0 if way.full else getattr(way.config(facts, size, 0.0), "num_virtual_tokens", 0)
 
-    return [s for s in way.sizes(facts) if setup.window + virtual(s) <= setup.positions]
+def _virtual(way: Method, setup: Setup, size: int) -> int:
+    if way.full:
+        return 0
+    return getattr(way.config(setup.facts, size, 0.0), "num_virtual_tokens", 0)
 
 
 def _counts(setup: Setup, name: str) -> dict[int, int]:
@@ -344,7 +361,7 @@ def _counts(setup: Setup, name: str) -> dict[int, int]:
     counts: dict[int, int] = {}
     for size in sizes(method(name), setup):
         number = cost.count(_wrapped(setup, name, size))[1]
-        if number > max(counts.values(), default=0):
+        if number > max(counts.values(), default=0) or not method(name).trains:
             counts[size] = number
     return counts
 
@@ -391,7 +408,8 @@ def calibrate(setup: Setup, engine: Engine, workers: int, thrift: Thrift = PLAIN
     key = hashlib.sha256(
         artifacts.dumps(
             [machine(), versions(), setup.model.sha256, setup.task, setup.batch, setup.window,
-             setup.device, setup.threads, setup.processes, workers, asdict(thrift)]
+             setup.device, setup.threads, setup.processes, workers, asdict(thrift),
+             setup.new_tokens]
         ).encode()
     ).hexdigest()[:32]  # fmt: skip
     file = _cache() / "calibration" / f"{key}.json"
@@ -415,6 +433,7 @@ def calibrate(setup: Setup, engine: Engine, workers: int, thrift: Thrift = PLAIN
         startup=mean["startup"],
         per_flop=mean["step"] / step.flops,
         row=mean["row"],
+        answer=mean["answer"],
         overhead=mean["peak_bytes"] - step.peak_bytes,
     )
     artifacts.write_json(file, asdict(found))
@@ -435,8 +454,10 @@ def _cache() -> Path:
     return Path(os.environ.get("PARSIMONY_CACHE", Path.home() / ".cache" / "parsimony"))
 
 
-def predict(option: Option, calibration: Calibration | None, steps: int, scored: int) -> Footprint:
-    """The footprint of training an option for ``steps`` steps and scoring ``scored`` rows.
+def predict(
+    option: Option, calibration: Calibration | None, steps: int, scored: int, answered: int = 0
+) -> Footprint:
+    """The footprint of ``steps`` training steps, ``scored`` rows and ``answered`` questions.
 
     Without calibration, as of a model without weights, the time is unknown and the peak is that of
     the tensors alone.
@@ -447,8 +468,11 @@ def predict(option: Option, calibration: Calibration | None, steps: int, scored:
     if calibration is not None:
         seconds = Figure(
             calibration.startup
-            + steps * option.step.flops * calibration.per_flop
-            + scored * calibration.row,
+            + (steps if method(option.method).trains else 0)
+            * option.step.flops
+            * calibration.per_flop
+            + scored * calibration.row
+            + answered * calibration.answer,
             "estimated", "a few timed steps, scaled by operations",
         )  # fmt: skip
         peak = Figure(option.step.peak_bytes + calibration.overhead, "estimated",

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from parsimony.adapt.method import method
 from parsimony.adapt.setup import Candidate, Plan, Setup
-from parsimony.core import artifacts, cost, devices, scoring, training
+from parsimony.core import artifacts, code_scores, cost, devices, scoring, training
 from parsimony.core.footprint import Figure, Footprint
 from parsimony.core.meter import Meter, forget_peak
 from parsimony.core.run import lock
@@ -38,9 +38,13 @@ def folder_of(run: Path, candidate: Candidate, seed: int) -> Path:
     return run / "trials" / f"{candidate.id}-s{seed}"
 
 
-def scores_of(folder: Path, split: str, step: int) -> np.ndarray:
-    """Per-row scores that a trial stored; shape (rows,)."""
-    return load_file(_score_file(folder, split, step))["scores"]
+def scores_of(folder: Path, split: str, step: int, name: str = "scores") -> np.ndarray:
+    """Per-row scores that a trial stored; shape (rows,).
+
+    Args:
+        name: of a metric of answers (see ``core.code_scores``), which has a row per question.
+    """
+    return load_file(_score_file(folder, split, step))[name]
 
 
 def _score_file(folder: Path, split: str, step: int) -> Path:
@@ -101,6 +105,9 @@ def _run(
     if stop == plan.steps:
         setup = plan.setup
         _score(setup, model, setup.rows("test"), folder, "test", stop, candidate.thrift)
+        if setup.asks:
+            for split in ("validation", "test"):
+                _ask(setup, model, folder, split, stop, candidate.thrift)
         save_artifact(model, folder / "artifact")
     held = load_file(_score_file(folder, "validation", stop))
     result = {
@@ -126,37 +133,39 @@ def _train(
     thrift = candidate.thrift
     model = setup.adapted(candidate.method, candidate.size, candidate.dropout, seed, thrift.base)
     forget_peak(setup.device)  # reading the weights is over
-    settings = TrainSettings(
-        learning_rate=candidate.learning_rate,
-        head_learning_rate=way.head_rate(setup.facts, candidate.learning_rate),
-        steps=plan.steps,
-        batch_size=setup.batch,
-        seed=seed,
-        threads=setup.threads,
-        device=setup.device,
-        checkpointing=thrift.checkpointing,
-        accumulation=thrift.accumulation,
-    )
     validation = setup.rows("validation")
 
     def evaluate(trained: nn.Module, step: int) -> float:
         return _score(setup, trained, validation, folder, "validation", step, thrift)
 
     try:
-        training.train(
-            model,
-            setup.rows("train"),
-            setup.collator,
-            settings,
-            folder,
-            head=setup.facts.head,
-            scale=way.rate_scale,
-            callbacks=way.callbacks(model, plan.steps),
-            stop_after=stop,
-            evaluate=evaluate,
-            evaluate_at=plan.evaluations,
-            on_step=lambda _: progress(1),
-        )
+        if way.trains:
+            training.train(
+                model,
+                setup.rows("train"),
+                setup.collator,
+                TrainSettings(
+                    learning_rate=candidate.learning_rate,
+                    head_learning_rate=way.head_rate(setup.facts, candidate.learning_rate),
+                    steps=plan.steps,
+                    batch_size=setup.batch,
+                    seed=seed,
+                    threads=setup.threads,
+                    device=setup.device,
+                    checkpointing=thrift.checkpointing,
+                    accumulation=thrift.accumulation,
+                ),
+                folder,
+                head=setup.facts.head,
+                scale=way.rate_scale,
+                callbacks=way.callbacks(model, plan.steps),
+                stop_after=stop,
+                evaluate=evaluate,
+                evaluate_at=plan.evaluations,
+                on_step=lambda _: progress(1),
+            )
+        elif devices.leads():
+            evaluate(model, stop)
     except training.DivergedError as error:
         return model, str(error)
     return model, None
@@ -180,6 +189,17 @@ def _score(
 def _scored(setup: Setup, thrift: Thrift) -> int:
     """Held-out rows at a time: no more memory than a step on a part of its rows takes."""
     return max(1, _SCORED // (setup.processes * thrift.accumulation))
+
+
+def _ask(
+    setup: Setup, model: nn.Module, folder: Path, split: str, step: int, thrift: Thrift
+) -> None:
+    """Add the scores of what the model writes to those of a split."""
+    questions = setup.questions(split)
+    written = setup.written(model, questions, _scored(setup, thrift))
+    found = code_scores.scores([question.answer for question in questions], written)
+    file = _score_file(folder, split, step)
+    artifacts.write_bytes(file, save(load_file(file) | found))
 
 
 def save_artifact(model: nn.Module, folder: Path) -> None:
@@ -220,11 +240,13 @@ def _tensor_bytes(file: Path) -> int:
 
 
 def _widest_part(setup: Setup, model: nn.Module, thrift: Thrift) -> None:
-    """Forward and backward of one part of a batch that fills the window."""
+    """Forward, and backward where something trains, of a part of a batch that fills the window."""
     model.train()
     made = setup.example(thrift.accumulation)()
     batch = {key: value.to(setup.device) for key, value in made.items()}
-    model(**batch).loss.backward()
+    loss = model(**batch).loss
+    if loss.requires_grad:
+        loss.backward()
     model.zero_grad()
 
 
@@ -237,7 +259,7 @@ def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
         progress: told of every step.
 
     Returns:
-        Seconds of start-up, per step and per scored row, and peak bytes of the process.
+        Seconds of start-up, per step, scored row and answer, and peak bytes of the process.
     """
     begin = time.perf_counter()
     setup = Setup.from_dict(job["setup"], Path(job["folder"]))
@@ -265,11 +287,16 @@ def calibrate(job: dict[str, Any], progress: Callable[[float], None]) -> dict[st
         trained = time.perf_counter()
         scoring.score(model, few, setup.collator, setup.task, _scored(setup, thrift))
         scored = time.perf_counter()
+        asked = setup.questions("validation")[:8] if setup.asks else []
+        if asked:
+            setup.written(model, asked, len(asked))
+        answered = time.perf_counter()
     steps = np.diff(stamps)
     assert meter.peak_memory.value is not None
     return {
         "startup": ready - begin,
         "step": float(np.median(steps)),
         "row": (scored - trained) / len(few),
+        "answer": (answered - scored) / len(asked) if asked else 0.0,
         "peak_bytes": meter.peak_memory.value,
     }

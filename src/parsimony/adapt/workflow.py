@@ -12,7 +12,8 @@ import os
 import shlex
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ from parsimony.core import (
 )
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
-from parsimony.core.errors import InputError
+from parsimony.core.errors import InputError, require
 from parsimony.core.run import Run
-from parsimony.core.scoring import METRICS
+from parsimony.core.scoring import BESIDE, METRICS, searched
 from parsimony.core.thrift import Thrift
 
 
@@ -57,6 +58,8 @@ class Request:
         batch: rows per step.
         window: longest input, in tokens of text or frames of sound.
         limit: use this many rows of the data.
+        answers: held-out rows of a split that each finalist answers, of the task code.
+        new_tokens: longest answer, in tokens.
         device: ``"cpu"`` or ``"cuda"``.
         workers: trials side by side.
         base: form of the frozen weights (see ``core.thrift``), or ``"auto"``.
@@ -82,6 +85,8 @@ class Request:
     batch: int = 16
     window: int | None = None
     limit: int | None = None
+    answers: int = 64
+    new_tokens: int = 128
     device: str | None = None
     workers: int | None = None
     base: str = "auto"
@@ -181,10 +186,12 @@ def _check(request: Request) -> None:
         )  # fmt: skip
     for name in request.methods:
         method(name)
-    for option in ("configurations", "finalists", "batch", "epochs", "window", "limit", "workers"):
+    for option in ("configurations", "finalists", "batch", "epochs", "window", "limit", "workers",
+                   "answers", "new_tokens"):  # fmt: skip
         value = getattr(request, option)
         if value is not None and not 0 < value < math.inf:
-            raise InputError(f"--{option} must be a positive number", got=value)
+            name = option.replace("_", "-")
+            raise InputError(f"--{name} must be a positive number", got=value)
     if not 0 <= request.seed < 2**31:
         raise InputError("--seed must be a whole number from 0 to 2147483647", got=request.seed)
     for key in ("size", "latency", "energy"):
@@ -283,9 +290,29 @@ def read(
         processes=request.processes,
     )
     notices = [*found.notices, *said]
+    if found.task in BESIDE:
+        setup = replace(setup, asked=request.answers, new_tokens=request.new_tokens)
+        notices += _questions(setup, rows)
     for notice in notices:
         console.say(f"  {notice}")
     return setup, rows, notices
+
+
+def _questions(setup: Setup, rows: dict[str, int]) -> Iterator[str]:
+    """Sentences about the rows that are answered."""
+    require("codebleu", "code")  # refuse its absence now, not after the search
+    for split in ("validation", "test"):
+        asked = len(setup.questions(split))
+        if not asked:
+            raise InputError(
+                f"no prompt of the {split} split leaves room for an answer of "
+                f"{setup.new_tokens} tokens in the window of {setup.window}",
+                hint="Lower --new-tokens, or raise --window",
+            )
+        yield (
+            f"finalists answer {asked} of the {rows[split]} {split} rows: the first whose prompt "
+            f"leaves room for {setup.new_tokens} tokens in the window"
+        )
 
 
 def _plan(
@@ -333,7 +360,9 @@ def _plan(
         if drawn.label not in traced:
             traced[drawn.label] = solve.option(setup, drawn.method, drawn.size, (), drawn.thrift)
     footprints = {
-        name: solve.predict(option, speeds.get(option.thrift.base), steps, scored).as_dict()
+        name: solve.predict(
+            option, speeds.get(option.thrift.base), steps, scored, 2 * setup.asked
+        ).as_dict()
         for name, option in traced.items()
     }
     record = {
@@ -388,7 +417,8 @@ def _carry_out(run: Run, request: Request, console: Console, began: float) -> di
     metric = METRICS[plan.setup.task]
     side_by_side = run.read("prediction.json")["workers"]
     engine = workers.engine(request.engine, side_by_side, request.address)
-    outcomes, finalists = search.search(plan, run.folder, engine, metric.sign, console.phase)
+    sign = searched(plan.setup.task).sign
+    outcomes, finalists = search.search(plan, run.folder, engine, sign, console.phase)
     result = outcome.write(run, plan, request.budget, outcomes, finalists, metric)
     outcome.grade(run, plan, finalists, time.perf_counter() - began)
     return result

@@ -93,7 +93,7 @@ def trace_step(
         model.train()
         batch = {key: value.to(device) for key, value in inputs().items()}
         trained = [p for p in model.parameters() if p.requires_grad]
-        stepper = optimizer(trained)
+        stepper = optimizer(trained) if trained else None
         with live:
             for tensor in [*model.parameters(), *model.buffers()]:
                 live.watch(tensor.data)
@@ -101,6 +101,11 @@ def trace_step(
             # A step on empty gradients puts the optimizer's state in place, as later steps find it.
             for parameter in trained:
                 parameter.grad = torch.zeros_like(parameter)
+            before = live.flops
+            if stepper is None:  # nothing trains: the forward pass is all there is
+                model(**batch)
+                flops = accumulation * (live.flops - before)
+                return StepCost(total, trainable, trainable_bytes, weights, live.peak, flops)
             stepper.step()
             stepper.zero_grad()
             before = live.flops

@@ -33,8 +33,9 @@ BUILTIN = {
     )
 }
 
-# Tasks whose model predicts the next token.
-NEXT_TOKEN = ("causal-lm", "instruction")
+# Tasks that learn answers to prompts, and all whose model predicts the next token.
+ANSWERS = ("instruction", "code")
+NEXT_TOKEN = ("causal-lm", *ANSWERS)
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 

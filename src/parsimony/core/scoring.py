@@ -2,7 +2,7 @@
 
 Every metric is the mean of per-row scores, so that intervals can resample rows:
 accuracy (0 or 1 per row), mean squared error, and loss per token in nats (of all tokens of a text,
-or of those of completions alone).
+or of those of completions alone). What a model writes is scored in ``core.code_scores``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from parsimony.core.pretrained import NEXT_TOKEN
+from parsimony.core.pretrained import ANSWERS, NEXT_TOKEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +49,18 @@ METRICS = {
     "regression": Metric("mean squared error", "squared units", False),
     "causal-lm": Metric("loss per token", "nats", False),
     "instruction": Metric("loss per completion token", "nats", False),
+    "code": Metric("edit similarity", "share", True),
     "audio-classification": Metric("accuracy", "share", True),
 }
+
+# What is shown beside the metric of a task. Exact match cannot rank small models: it is nearly
+# always 0 for all of them. CodeBLEU has no scale of its own: it mixes four matches.
+BESIDE = {"code": (Metric("exact match", "share", True), Metric("CodeBLEU", "share", True))}
+
+
+def searched(task: str) -> Metric:
+    """The metric by which a search ranks: the task's own, or the loss where that takes writing."""
+    return METRICS["instruction" if task == "code" else task]
 
 
 class Rows(Protocol):
@@ -113,7 +123,7 @@ class Collator:
         batch: dict[str, torch.Tensor] = dict(padded)
         if self._task == "causal-lm":
             batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-        elif self._task == "instruction":
+        elif self._task in ANSWERS:
             batch["labels"] = torch.full_like(batch["input_ids"], -100)
             for number, row in enumerate(rows):
                 batch["labels"][number, : len(row["labels"])] = torch.tensor(row["labels"])

@@ -64,7 +64,7 @@ def learning_curves(
     result: Result, scores: Scores, events: Mapping[str, Events], name: str
 ) -> Chart:
     """``name`` ("validation" or "loss") over steps: finalists in colour, all others faint."""
-    title = f"Validation {result.metric.name} over steps" if name == "validation" else (
+    title = f"Validation {result.searched.name} over steps" if name == "validation" else (
         "Training loss over steps"
     )  # fmt: skip
     palette, lines = series(result), []
@@ -83,7 +83,7 @@ def learning_curves(
         title=f"{title}, {len(lines)} trials",
         x=charts.Axis("training step", "{:,.0f}".format),
         y=charts.Axis(
-            f"validation {result.metric.name}" if name == "validation" else "training loss",
+            f"validation {result.searched.name}" if name == "validation" else "training loss",
             scores.tick if name == "validation" else "{:.3g}".format,
         ),
     )

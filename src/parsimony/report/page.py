@@ -53,6 +53,9 @@ def _render(run: Path) -> str:
     rows = result.leaderboard
     differences = [row.difference for row in rows if row.difference is not None]
     scores = numbers.Scores.of(result.metric, [row.score for row in rows])
+    ranked = scores  # how the search's own metric is written, which may be another
+    if result.searched != result.metric:
+        ranked = numbers.Scores.of(result.searched, [])
     steps = search.steps(result)
     script = (_HERE / "table.js").read_text(encoding="utf-8")
     template = _environment().get_template(f"{result.kind}.html.j2")
@@ -63,6 +66,7 @@ def _render(run: Path) -> str:
         config=schema.read_config(run),
         environment=schema.read_environment(run),
         scores=scores,
+        ranked=ranked,
         score_scale=numbers.Scale.of([row.score for row in rows]),
         difference_scale=numbers.Scale.of(differences, zero=True),
         memory_reasons={
@@ -75,7 +79,7 @@ def _render(run: Path) -> str:
         rungs=search.rungs(steps),
         by_parameters=figures.quality_by_parameters(result, scores),
         by_memory=figures.quality_by_memory(result, scores),
-        curves=[figures.learning_curves(result, scores, events, n) for n in ("validation", "loss")],
+        curves=[figures.learning_curves(result, ranked, events, n) for n in ("validation", "loss")],
         errors=figures.prediction_errors(result, ledger),
         version=parsimony.__version__,
         # Files of this package, not input: they go into the page as they are.

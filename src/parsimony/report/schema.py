@@ -75,6 +75,14 @@ class Baseline(_Record):
     difference: Interval | None = None
 
 
+class Beside(_Record):
+    """A share that is shown and does not rank; ``difference`` as in ``Row``."""
+
+    name: str
+    score: Interval
+    difference: Interval | None = None
+
+
 class Row(_Record):
     """One finalist. ``difference`` is its paired difference to the best, ``None`` for the best."""
 
@@ -92,6 +100,7 @@ class Row(_Record):
     predicted_memory: float | None = None
     measured_memory: float | None = None
     mergeable: bool | None = None
+    beside: list[Beside] = []
 
 
 class Trial(_Record):
@@ -114,6 +123,7 @@ class Dropped(_Record):
 class Search(_Record):
     resamples: int | None = None
     confidence: float | None = None
+    metric: Metric | None = None
 
 
 class Result(_Record):
@@ -136,6 +146,11 @@ class Result(_Record):
         if self.recommendation.candidate not in {row.candidate for row in self.leaderboard}:
             raise ValueError("the recommended candidate must stand in the leaderboard")
         return self
+
+    @property
+    def searched(self) -> Metric:
+        """What trials were ranked by before the final comparison."""
+        return self.search.metric or self.metric
 
     @property
     def recommended(self) -> Row:

@@ -63,7 +63,7 @@ def steps(result: Result) -> list[Step]:
                 state="promoted" if promoted else "finalist" if final else "stopped",
             )
         )
-    sign = -1 if result.metric.higher_is_better else 1
+    sign = -1 if result.searched.higher_is_better else 1
     return sorted(
         found,
         key=lambda s: (s.rung, s.validation is None, sign * (s.validation or 0.0)),

@@ -6,8 +6,8 @@
         method = Mine()
 
 Each check runs on tiny BERT, GPT-2, Llama and Audio Spectrogram Transformers (``testing.tiny``,
-``testing.tiny_audio``), for classification, regression and language modelling. A model that the
-method refuses is skipped; it must accept one.
+``testing.tiny_audio``), for classification, regression, language modelling and instructions. A
+model that the method refuses is skipped; it must accept one.
 The method has to be found by ``adapt.method.methods()``, which outside packages reach through
 their entry point.
 """
@@ -34,8 +34,9 @@ from parsimony.adapt import solve, trial
 from parsimony.adapt.method import Facts, Method
 from parsimony.adapt.setup import Setup
 from parsimony.core import cost, peft_border, pretrained, scoring, training
-from parsimony.core.data import audio, sounds
+from parsimony.core.data import audio, dialogues, sounds
 from parsimony.core.errors import ArtifactError, InputError
+from parsimony.core.inputs import stored
 from parsimony.testing import tiny, tiny_audio
 
 MODELS = {
@@ -43,7 +44,7 @@ MODELS = {
     "bert-regression": ("bert", "regression"),
     "gpt2-language": ("gpt2", "causal-lm"),
     "gpt2-classification": ("gpt2", "text-classification"),
-    "llama-language": ("llama", "causal-lm"),
+    "llama-language": ("llama", "instruction"),
     "ast-classification": ("ast", "audio-classification"),
 }
 TEXTS = ["plus", "minus 1", "ok", "zero no"]
@@ -85,16 +86,20 @@ class Case:
         model.eval()
         with torch.no_grad():
             found: torch.Tensor = model(**self.batch).logits
-        if self.setup.task == "causal-lm":  # virtual tokens come first
+        if self.setup.task in pretrained.NEXT_TOKEN:  # virtual tokens come first
             found = found[:, -self.batch["input_ids"].shape[1] :]
         return found
 
     def train(self, model: nn.Module, steps: int) -> list[float]:
         """Overfit the batch as a trial does, at the middle rate; the loss of every step.
 
+        Nothing happens where nothing trains.
+
         Raises:
             ParsimonyError: a trainable tensor without a gradient after two steps.
         """
+        if not self.method.trains:
+            return []
         low, high = self.method.rates(self.facts)
         rate = (low * high) ** 0.5
         head_rate = self.method.head_rate(self.facts, rate)
@@ -137,7 +142,10 @@ def _setup(root: Path, model: str) -> Setup:
         return tiny_audio.setup(folder if folder.exists() else tiny_audio.write(folder))
     if not folder.exists():
         tiny.write(folder, architecture)
-    return tiny.setup(folder, task, ("a", "b", "c") if "classification" in task else ())
+    made = tiny.setup(folder, task, ("a", "b", "c") if "classification" in task else ())
+    if task == "instruction":  # what in-context examples are drawn from
+        stored.write((_rows(made)[n] for n in range(len(TEXTS))), made.folder / "train.arrow")
+    return made
 
 
 def _rows(setup: Setup) -> scoring.Rows:
@@ -145,6 +153,11 @@ def _rows(setup: Setup) -> scoring.Rows:
         made = [sounds.wav(sounds.make(kind, 0, seconds=0.4)) for kind in ("tone", *setup.labels)]
         table = audio.prepare(pd.Series(made, index=range(1, 5)), "audio", "made up")
         return setup.inputs.encode(table.assign(label=[2, 0, 1, 2]), setup.window)
+    if setup.task == "instruction":
+        halves = [(text[: len(text) // 2], text[len(text) // 2 :]) for text in TEXTS]
+        prompts, answers = (pd.Series(half) for half in zip(*halves, strict=True))
+        table = pd.DataFrame({"messages": dialogues.pairs(prompts, answers)})
+        return setup.inputs.encode(table, setup.window)
     table = pd.DataFrame({"text": TEXTS})
     if setup.task != "causal-lm":
         table["label"] = [0.5, -1.0, 0.0, 2.0] if setup.task == "regression" else [0, 1, 2, 1]
@@ -226,7 +239,8 @@ class MethodContract:
             meta = cost.on_meta(lambda build=bare: build(pretrained.build(config, task)))
             assert cost.count(meta) == real, f"size {size}: meta and real counts differ"
         for (_, smaller, _), (_, larger, _) in itertools.pairwise(counts):
-            assert 0 < smaller <= larger, "a larger size may not train fewer parameters"
+            assert smaller <= larger, "a larger size may not train fewer parameters"
+        assert all((trained > 0) == self.method.trains for _, trained, _ in counts)
 
     def test_only_its_own_parameters_train(self, case: Case) -> None:
         base = case.base()
@@ -265,6 +279,8 @@ class MethodContract:
 
     def test_the_loss_falls(self, case: Case) -> None:
         losses = case.trained[1]
+        if not self.method.trains:
+            pytest.skip("the method trains nothing")
         assert losses[-1] < losses[0], f"loss {losses[0]} -> {losses[-1]} in {STEPS} steps"
 
     def test_it_starts_at_the_base_model(self, case: Case) -> None:
@@ -278,7 +294,7 @@ class MethodContract:
         model, task = case.trained[0], case.setup.task
 
         def scored(batch: int) -> torch.Tensor:
-            if task == "causal-lm":
+            if task in pretrained.NEXT_TOKEN:
                 found = scoring.score(model, case.rows, case.setup.collator, task, batch)
                 return torch.from_numpy(found.scores)
             parts = scoring.outputs(model, case.rows, case.setup.collator, batch)
@@ -337,7 +353,9 @@ class MethodContract:
         batch = setup.example()()
         model.train()
         with FlopCounterMode(display=False) as counter:
-            model(**batch).loss.backward()
+            loss = model(**batch).loss
+            if self.method.trains:
+                loss.backward()
         assert step.flops == counter.get_total_flops(), "operations of a step"
 
     def test_disabling_gives_the_base_model_back(self, case: Case) -> None:

@@ -132,8 +132,8 @@ def test_pairs_may_have_a_number_to_predict() -> None:
         (
             {"text": LONG, "label": CLASSES}, {"task": "classification"},
             "unknown task 'classification'. Did you mean 'text-classification'? Known: "
-            "audio-classification, causal-lm, instruction, regression, tabular-classification, "
-            "text-classification, text-pair-classification",
+            "audio-classification, causal-lm, code, instruction, regression, "
+            "tabular-classification, text-classification, text-pair-classification",
         ),
         (
             {"text": LONG, "label": CLASSES}, {"label": "lable"},

@@ -258,3 +258,31 @@ def test_rows_of_a_user_are_checked_as_training_data_is(folder: Path) -> None:
     rows = pd.DataFrame({"q": ["1+1="], "a": ["2"]}, index=[1])
     found = reads(folder, None).checked(rows, ["q", "a"], "new.csv")
     assert found["messages"].tolist() == table(PAIRS[:1])["messages"].tolist()
+
+
+@pytest.mark.parametrize("template", [TURNS, MARKED])
+def test_a_question_is_what_comes_before_the_last_answer(folder: Path, template: str) -> None:
+    found = reads(folder, template)
+    asked = found.questions(table(CHATS), 64, 8, 10)
+    assert [q.answer for q in asked] == ["yo", "e", "é"]
+    assert asked[0].prompt == ids(found, "<u>hi[SEP]\n<a>")
+    assert asked[1].prompt == ids(found, "<u>a[SEP]\n<a>b c[SEP]\n<u>d[SEP]\n<a>")
+    assert found.stops(table(CHATS)) == [found.processor.eos_token_id]
+
+
+def test_a_mark_that_is_not_the_end_of_text_stops_an_answer_too(folder: Path) -> None:
+    found = reads(folder, TURNS.replace("[SEP]", "[CLS]"))
+    mark, end = found.processor.convert_tokens_to_ids(["[CLS]", "[SEP]"])
+    assert found.stops(table(CHATS)) == sorted([mark, end])
+    assert reads(folder, TURNS.replace("[SEP]", "!")).stops(table(CHATS)) == [end]
+
+
+def test_questions_leave_room_for_the_answer(folder: Path) -> None:
+    found = reads(folder, None)
+    rows = table([*PAIRS, chat("a longer prompt: ", "x")])
+    assert [q.prompt for q in found.questions(rows, 13, 8, 10)] == [
+        ids(found, "1+1="), ids(found, "say: "),
+    ]  # fmt: skip
+    assert [q.answer for q in found.questions(rows, 12, 8, 10)] == ["2"]
+    assert [q.answer for q in found.questions(rows, 64, 8, 1)] == ["2"]
+    assert found.questions(rows, 11, 8, 10) == []

@@ -47,9 +47,17 @@ class Prompt(Method):
     def apply(
         self, model: nn.Module, facts: Facts, size: int, dropout: float = 0.0, seed: int = 0
     ) -> nn.Module:
-        wrapped = super().apply(model, facts, size, dropout, seed)
-        # peft keeps the numbers of the virtual tokens in a plain dictionary, where nothing gives
-        # them values again when the model is traced without storage.
-        for name, tokens in wrapped.prompt_tokens.items():
-            wrapped.prompt_tokens[name] = torch.arange(len(tokens), device="cpu")
-        return wrapped
+        torch.manual_seed(seed)
+        return wrapped(model, self.config(facts, size, dropout))
+
+
+def wrapped(model: nn.Module, config: peft.PeftConfig) -> peft.PeftModel:
+    """``model`` with virtual tokens.
+
+    peft keeps their numbers in a plain dictionary, where nothing gives them values again when the
+    model is traced without storage.
+    """
+    made = peft.get_peft_model(model, config)
+    for name, tokens in made.prompt_tokens.items():
+        made.prompt_tokens[name] = torch.arange(len(tokens), device="cpu")
+    return made

@@ -25,8 +25,8 @@ Task = Annotated[
     str | None,
     typer.Option(
         "--task",
-        help="text-classification, text-pair-classification, regression, causal-lm, instruction "
-        "or audio-classification.",
+        help="text-classification, text-pair-classification, regression, causal-lm, instruction, "
+        "code or audio-classification.",
         show_default=False,
     ),
 ]
@@ -66,6 +66,12 @@ def command(
     batch: Annotated[int, typer.Option("--batch", help="Rows per optimizer step.")] = 16,
     window: Annotated[int | None, _number("--window", "Longest input in tokens or frames.")] = None,
     limit: Annotated[int | None, _number("--limit", "Use this many rows of the data.")] = None,
+    answers: Annotated[
+        int, typer.Option("--answers", help="Held-out rows that finalists answer, task code.")
+    ] = 64,
+    new_tokens: Annotated[
+        int, typer.Option("--new-tokens", help="Longest answer in tokens, task code.")
+    ] = 128,
     device: Annotated[
         str | None,
         typer.Option("--device", help="cpu or cuda; cuda where present.", show_default=False),
@@ -126,6 +132,8 @@ def command(
         batch=batch,
         window=window,
         limit=limit,
+        answers=answers,
+        new_tokens=new_tokens,
         device=device,
         workers=workers,
         base=base,
@@ -222,6 +230,26 @@ def _seconds(value: float | None) -> str:
     return "unknown without weights" if value is None else units.format_seconds(value)
 
 
+def _show_beside(rows: list[dict[str, Any]], place: int, name: str) -> None:
+    """A metric that does not rank, with what it says of the differences to the best."""
+
+    def score(value: float) -> str:
+        return f"{100 * value:.1f} %"
+
+    found = []
+    for row in rows:
+        beside = row["beside"][place]
+        ends, gap = beside["score"], beside["difference"]
+        same = gap and gap["low"] <= 0 <= gap["high"]
+        told = f"{100 * gap['estimate']:+.1f} points" if gap else "the best by the metric above"
+        cells = [score(ends[key]) for key in ("estimate", "low", "high")]
+        found.append([row["candidate"], *cells, "no difference found" if same else told])
+    table(
+        ["candidate", "test", "low", "high", "difference to the best"], found,
+        title=f"Test {name}", numbers=range(1, 4),
+    )  # fmt: skip
+
+
 def _show(folder: Path, result: dict[str, Any]) -> None:
     import shlex
 
@@ -234,16 +262,19 @@ def _show(folder: Path, result: dict[str, Any]) -> None:
     def number(value: float) -> str:
         return f"{100 * value:.1f} %" if share else f"{value:.4g}"
 
+    rows = result["leaderboard"]
     table(
         ["candidate", "test", "low", "high", "trainable", "verdict"],
         [
             [row["candidate"], number(row["score"]["estimate"]), number(row["score"]["low"]),
              number(row["score"]["high"]), units.format_count(row["trainable"]), row["verdict"]]
-            for row in result["leaderboard"]
+            for row in rows
         ],
         title=f"Test {result['metric']['name']}, 95 % intervals over seeds and rows",
         numbers=range(1, 5),
     )  # fmt: skip
+    for place, beside in enumerate(rows[0].get("beside", ())):
+        _show_beside(rows, place, beside["name"])
     print(result["recommendation"]["sentence"])
     if result["baseline"]:
         print(result["baseline"]["sentence"])

@@ -27,7 +27,7 @@ def prepare(table: pd.DataFrame, columns: Columns, file: str) -> pd.DataFrame:
         DataError: a missing column, a missing or non-text text, a missing label, a regression
             target that is not a finite number. Each names the first bad row.
     """
-    if columns.task == "instruction":
+    if columns.task in ("instruction", "code"):
         return pd.DataFrame({"messages": _instructions(table, columns.text, file)})
     result: dict[str, pd.Series] = {}
     for name, column in zip(("text", "text_pair"), columns.text, strict=False):

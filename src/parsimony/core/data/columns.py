@@ -33,6 +33,9 @@ _TEXT_NAMES = {*_TEXT_HINTS, *(name for pair in _PAIRS for name in pair)}
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf(inity)?", re.IGNORECASE)
 
+# Tasks of prompts and their answers. Data never look like code: it has to be asked for.
+_ANSWERS: tuple[Task, ...] = ("instruction", "code")
+
 # Longest mean lengths closer than this share are a tie that only the user can break.
 _TIE = 0.8
 # A numeric label has classes while it has few values, or many rows for each whole number.
@@ -72,7 +75,7 @@ def choose(
             "tabular-classification is the task of the built-in 'digits' only",
             hint="Give a text column and another task",
         )
-    if task in ("causal-lm", "instruction") and label is not None:
+    if task in ("causal-lm", *_ANSWERS) and label is not None:
         raise InputError(f"{task} learns the text itself and takes no label", got=label)
     texts = _split_names(text, table.columns) if text is not None else ()
     for column in (*texts, *([label] if label is not None else [])):
@@ -85,9 +88,9 @@ def choose(
     sounds = audio.columns_of(table)
     if task == "audio-classification" or (task is None and sounds and {*texts} <= {*sounds}):
         return _choose_sounds(table, file, texts, label, task)
-    if task == "instruction" or (task is None and label is None and not texts):
+    if task in _ANSWERS or (task is None and label is None and not texts):
         found = texts or dialogues.columns_of(table)
-        if task == "instruction" or (found and not any(_named(table, h) for h in _LABEL_HINTS)):
+        if task in _ANSWERS or (found and not any(_named(table, h) for h in _LABEL_HINTS)):
             return _choose_instructions(table, file, found, task, given=bool(texts))
     notices = []
     if label is None and task != "causal-lm":
@@ -133,7 +136,7 @@ def _choose_instructions(
 ) -> Columns:
     if not found:
         raise DataError(
-            "instruction needs a column 'messages', or the columns 'prompt' and 'completion'",
+            f"{task} needs a column 'messages', or the columns 'prompt' and 'completion'",
             file=file,
             hint=f"Pass --text with one or two of: {_listing(table.columns)}",
         )
@@ -143,7 +146,7 @@ def _choose_instructions(
         notices.append(f"The {kind} in {_listing(found)}; pass --text to choose others.")
     if task is None:
         notices.append("The task is instruction; pass --task to choose another.")
-    return Columns("instruction", found, None, tuple(notices))
+    return Columns("code" if task == "code" else "instruction", found, None, tuple(notices))
 
 
 def _split_names(text: str, columns: Iterable[str]) -> tuple[str, ...]:

@@ -105,9 +105,10 @@ def _choose(found: Source, text: str | None, label: str | None, task: Task | Non
         )
     if builtin is None:
         return choose(first, file, text=text, label=label, task=task)
-    if task is None or task == builtin.task:
+    same = task in (None, builtin.task) or (task, builtin.task) == ("code", "instruction")
+    if same:
         known = Columns(
-            builtin.task,
+            task or builtin.task,
             tuple(builtin.text.split(",")) if builtin.text else (),
             builtin.label,
             notices=(),
@@ -115,7 +116,7 @@ def _choose(found: Source, text: str | None, label: str | None, task: Task | Non
         if text in (None, builtin.text) and label in (None, builtin.label):
             return known
     fixed = builtin.text is None or builtin.task == "audio-classification"
-    if fixed or (task is not None and task != "causal-lm"):
+    if fixed or not (same or task == "causal-lm"):
         raise InputError(
             f"the built-in '{found.name}' is made for {builtin.task}",
             got=task or f"text={text}, label={label}",

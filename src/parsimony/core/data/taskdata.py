@@ -15,6 +15,7 @@ Task = Literal[
     "regression",
     "causal-lm",
     "instruction",
+    "code",
     "tabular-classification",
     "audio-classification",
 ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from parsimony.core.pretrained import ANSWERS
+
 if TYPE_CHECKING:
     import pandas as pd
     from transformers import PretrainedConfig
@@ -111,7 +113,7 @@ def of(model: Pretrained, task: str) -> Inputs:
         from parsimony.core.inputs.sound import SoundInputs
 
         return SoundInputs(model)
-    if task == "instruction":
+    if task in ANSWERS:
         from parsimony.core.inputs.instruction import InstructionInputs
 
         return InstructionInputs(model, task)

@@ -19,6 +19,7 @@ from parsimony.core.data import TaskData, dialogues
 from parsimony.core.data.check import prepare
 from parsimony.core.data.columns import Columns
 from parsimony.core.errors import InputError
+from parsimony.core.generation import Question
 from parsimony.core.inputs.tokens import CHUNK, TokenInputs
 from parsimony.core.pretrained import Pretrained
 
@@ -101,6 +102,43 @@ class InstructionInputs(TokenInputs):
 
     def longer(self, table: pd.DataFrame, window: int) -> int:
         return sum(len(row["labels"]) > window for row in self._whole(table))
+
+    def questions(
+        self, table: pd.DataFrame, window: int, tokens: int, limit: int
+    ) -> list[Question]:
+        """The first ``limit`` rows whose prompt leaves room for an answer, to be asked.
+
+        A prompt is all that is read before the last answer. It does not depend on the method or
+        on the other rows which of them fit.
+
+        Args:
+            table: rows of a split.
+            window: longest prompt and answer together.
+            tokens: room for the answer.
+            limit: most rows.
+        """
+        found: list[Question] = []
+        for text, row in zip(table["messages"], self._whole(table), strict=True):
+            labels = row["labels"]
+            begin = max(n for n in range(1, len(labels)) if labels[n] != -100 == labels[n - 1])
+            if begin + tokens <= window:
+                said = [m["content"] for m in dialogues.load(text) if m["role"] == dialogues.ANSWER]
+                found.append(Question(row["input_ids"][:begin], said[-1]))
+            if len(found) == limit:
+                break
+        return found
+
+    def stops(self, table: pd.DataFrame) -> list[int]:
+        """Ids that end an answer: the end-of-text token, and the mark that a template puts there.
+
+        Args:
+            table: rows to find the mark in, at least one.
+        """
+        marks = {i for i, token in self.processor.added_tokens_decoder.items() if token.special}
+        row = next(self._whole(table.iloc[:1]))
+        last = [i for i in row["labels"] if i != -100][-1]
+        found = {self.processor.eos_token_id, last if last in marks else None}
+        return sorted(i for i in found if i is not None)
 
     def _whole(self, table: pd.DataFrame) -> Iterator[dict[str, list[int]]]:
         """Encoded rows of any length: ``input_ids``, ``attention_mask`` and ``labels``."""

@@ -29,6 +29,7 @@ TASK_TYPES = {
     "regression": "SEQ_CLS",
     "causal-lm": "CAUSAL_LM",
     "instruction": "CAUSAL_LM",
+    "code": "CAUSAL_LM",
     # peft names no task of sounds; this one saves the head, and its forward passes on what it gets.
     "audio-classification": "SEQ_CLS",
 }

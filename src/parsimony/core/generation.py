@@ -1,0 +1,104 @@
+"""What a model writes when it is asked: greedy, in batches, the same on every run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row that is asked.
+
+    Attributes:
+        prompt: token ids before the answer, as training reads them.
+        answer: the text asked for, whole.
+    """
+
+    prompt: list[int]
+    answer: str
+
+
+def answers(
+    model: nn.Module,
+    prompts: Sequence[list[int]],
+    *,
+    tokens: int,
+    stops: Sequence[int],
+    batch: int = 32,
+) -> list[list[int]]:
+    """The likeliest next token, again and again, up to a stop or ``tokens`` of them.
+
+    Args:
+        model: a causal language model of transformers, adapted by peft or not.
+        prompts: token ids, each at least one.
+        tokens: most to write.
+        stops: ids that end an answer; they are not part of it.
+        batch: prompts at a time, padded on the left.
+
+    Returns:
+        The ids of each answer, in the order of the prompts.
+    """
+    from transformers import GenerationConfig
+
+    settings = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=tokens,
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        eos_token_id=list(stops) or None,
+        pad_token_id=0,  # hidden by the mask, and behind a stop
+        use_cache=True,
+    )
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    found: list[list[int]] = [[] for _ in prompts]
+    try:
+        for group in _groups(model, prompts, batch):
+            width = max(len(prompts[n]) for n in group)
+            ids = torch.zeros(len(group), width, dtype=torch.long, device=device)
+            mask = torch.zeros_like(ids)
+            for place, number in enumerate(group):
+                ids[place, width - len(prompts[number]) :] = torch.tensor(prompts[number])
+                mask[place, width - len(prompts[number]) :] = 1
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # peft tells which arguments it does without
+                written: Any = model.generate(  # type: ignore[operator]
+                    input_ids=ids, attention_mask=mask, generation_config=settings
+                )
+            for number, row in zip(group, written[:, width:].tolist(), strict=True):
+                end = next((n for n, token in enumerate(row) if token in stops), len(row))
+                found[number] = row[:end]
+    finally:
+        model.train(training)
+    return found
+
+
+def _groups(model: nn.Module, prompts: Sequence[list[int]], batch: int) -> Iterator[list[int]]:
+    """Numbers of the prompts that go together, those of like length beside each other."""
+    order = sorted(range(len(prompts)), key=lambda n: len(prompts[n]))
+    equal = _pads_within(model)
+    start = 0
+    for end in range(1, len(order) + 1):
+        if (
+            end == len(order)
+            or end - start == batch
+            or (equal and len(prompts[order[end]]) != len(prompts[order[start]]))
+        ):
+            yield order[start:end]
+            start = end
+
+
+def _pads_within(model: nn.Module) -> bool:
+    """Whether peft puts virtual tokens in front of the padding: it would part them from the text.
+
+    A prefix does not mind: its keys and values have no place in the text.
+    """
+    config: Any = getattr(model, "active_peft_config", None)
+    return config is not None and config.is_prompt_learning and config.peft_type != "PREFIX_TUNING"
