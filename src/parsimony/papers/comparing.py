@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsimony.core.errors import require
+from parsimony.papers.claim import Measurement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,6 +88,30 @@ def compare(
                 rows.append(scores_of(folder_of(run, candidate, seed), "test", steps))
             scores[name] = require("numpy", "adapt").stack(rows)
     return scores
+
+
+def advantage(
+    scores: Mapping[str, np.ndarray], first: str, second: str, *, margin: float = 0.0, note: str
+) -> Measurement:
+    """How much better ``first`` is than ``second``; it holds where the interval is above -margin.
+
+    Args:
+        scores: of ``compare``, shares of right answers.
+        first: an arm.
+        second: the arm it is held against.
+        margin: points that count as no worse; 0 to ask for better.
+        note: what was the same for both, and what was not searched.
+    """
+    from parsimony.core.trials import paired
+
+    a, b = scores[first], scores[second]
+    gap = paired(a, b)
+    return Measurement(
+        100 * gap.estimate,
+        (100 * gap.low, 100 * gap.high),
+        f"{first} {a.mean():.1%}, {second} {b.mean():.1%}; {len(a)} seeds, paired; {note}",
+        holds=100 * gap.low > -margin,
+    )
 
 
 def pretrain(

@@ -452,17 +452,12 @@ def arms() -> dict[str, np.ndarray]:
 
 
 def _against(better: str, worse: str) -> Measurement:
-    from parsimony.core.trials import paired
+    from parsimony.papers.comparing import advantage
 
-    found = arms()
-    gap = paired(found[better], found[worse])
-    return Measurement(
-        100 * gap.estimate,
-        (100 * gap.low, 100 * gap.high),
-        f"{better} {found[better].mean():.1%}, {worse} {found[worse].mean():.1%}; 5 seeds, paired; "
-        "one backbone, one rate per method, not searched; the conformer trains the norms too",
-        holds=gap.low > 0,
-    )
+    return advantage(
+        arms(), better, worse,
+        note="one backbone, one rate per method, not searched; the conformer trains the norms too",
+    )  # fmt: skip
 
 
 @claim(
