@@ -432,7 +432,7 @@ def _beside(other: str, margin: float) -> Measurement:
         "docstrings."
     ),
     published=None,
-    published_text="outperforms fine-tuning in low-resource settings (abstract); here on a small model",
+    published_text="better in low-resource settings (abstract); here on a small model",
     source="abstract",
     unit="points of test accuracy",
     direction="at least",
