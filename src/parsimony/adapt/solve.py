@@ -86,6 +86,7 @@ class Calibration:
     answer: float = 0.0
 
 
+@functools.lru_cache(maxsize=512)
 def step_cost(
     setup: Setup, name: str, size: int, thrift: Thrift = PLAIN
 ) -> tuple[cost.StepCost, int]:
