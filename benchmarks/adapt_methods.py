@@ -51,6 +51,7 @@ PLANNED = 10_000  # steps of the training whose first ones are measured: no sche
 RANK = 8
 RANKS = range(1, 129)  # of the peer
 PEERS = {"flora": ("lokr", "loha"), "krona": ("lokr",)}  # of the same form, beside LoRA
+LOKR_FACTOR = 4
 BATCH, WINDOW = 8, 32
 
 
@@ -72,11 +73,20 @@ class Case:
         """A fresh copy."""
         return copy.deepcopy(self._base)
 
+    def adapt(self, model: nn.Module, name: str, size: int) -> nn.Module:
+        """``model`` under a method."""
+        if name != "lokr":
+            return method(name).apply(model, self.facts, size)
+        # At its default split LoKr has too few values at any rank to be as large as the others.
+        config = method(name).config(self.facts, size, 0.0)
+        config.decompose_factor = LOKR_FACTOR  # type: ignore[attr-defined]
+        return peft.get_peft_model(model, config)
+
     @functools.cache  # noqa: B019 - a case lives as long as the program
     def count(self, name: str, size: int) -> int:
         """Values that a method trains outside the head."""
         model = cost.on_meta(
-            lambda: method(name).apply(pretrained.build(self.config, self.task), self.facts, size)
+            lambda: self.adapt(pretrained.build(self.config, self.task), name, size)
         )
         return sum(p.numel() for _, p in self.trained(model))
 
@@ -154,7 +164,7 @@ class Arm:
 
     def __init__(self, case: Case, name: str, size: int, planned: int = PLANNED) -> None:
         self.case, self.name, self.size = case, name, size
-        self.model = method(name).apply(case.base(), case.facts, size).train()
+        self.model = case.adapt(case.base(), name, size).train()
         self.optimizer = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad])
         callbacks = method(name).callbacks(self.model, planned)
         self.round = max([STEPS, *(getattr(c, "update_every", 1) for c in callbacks)])
@@ -265,7 +275,7 @@ def start_rows(case: Case, ours: Method, folder: Path) -> list[Row]:
     rows, pair = [], ((ours.name, size), ("lora", rank))
 
     def wrap(name: str, size: int) -> nn.Module:
-        return method(name).apply(bases.pop(), case.facts, size)
+        return case.adapt(bases.pop(), name, size)
 
     def save(name: str, size: int) -> None:
         wrapped[name].save_pretrained(str(folder / f"{name}-{size}"))
@@ -273,7 +283,7 @@ def start_rows(case: Case, ours: Method, folder: Path) -> list[Row]:
     def load(name: str, size: int) -> None:
         peft.PeftModel.from_pretrained(bases.pop(), str(folder / f"{name}-{size}"))
 
-    wrapped = {name: method(name).apply(case.base(), case.facts, size) for name, size in pair}
+    wrapped = {name: case.adapt(case.base(), name, size) for name, size in pair}
     for action in (wrap, save, load):
         times: list[list[float]] = []
         for turn in range(REPETITIONS + 1):
@@ -294,7 +304,7 @@ def merged_row(case: Case, ours: Method) -> Row:
     arm = Arm(case, ours.name, case.matched(ours, "lora")[0])
     merged, base = arm.model.merge_and_unload().eval(), case.base().eval()
     with torch.no_grad():
-        found = ratios(lambda: merged(**case.batch), lambda: base(**case.batch), 2 * STEPS)
+        found = ratios(lambda: merged(**case.batch), lambda: base(**case.batch), STEPS)
     return Row(f"{case.name}, {ours.name} merged / base: forward", "ratio", found)
 
 

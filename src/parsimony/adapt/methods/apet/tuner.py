@@ -116,8 +116,9 @@ class SparseProduct(torch.autograd.Function):
     """x D^T for D (out, in) that is zero but for some scalars.
 
     Keeps x, the values and their places for the backward pass, nothing of D's size. Few scalars
-    are gathered and scattered, in room for one more input or output; for more than that, D and
-    the gradient of it are formed for the moment of their product.
+    are gathered and scattered, in room for one more input or output; more of them are a sparse
+    matrix of torch's where it has products with one; otherwise D and the gradient of it are formed
+    for the moment of their product.
     """
 
     @staticmethod
@@ -145,6 +146,10 @@ class SparseProduct(torch.autograd.Function):
             if len(values) <= max(ctx.shape):
                 chosen = flat.T.index_select(0, rows) * inputs.T.index_select(0, columns)
                 to_values = chosen.sum(1)
+            elif _takes_sparse(x, values, ctx.shape):
+                pattern, order = _sparse(values, rows, columns, ctx.shape)
+                found = torch.sparse.sampled_addmm(pattern, flat.T, inputs, beta=0.0)
+                to_values = torch.empty_like(values).index_copy_(0, order, found.values())
             else:
                 to_values = (flat.T @ inputs).flatten()[rows.long() * ctx.shape[1] + columns]
         return to_x, to_values, None, None, None
@@ -162,11 +167,45 @@ def _times(
     if len(values) <= max(shape):
         moved = flat.T.index_select(0, read) * values[:, None]
         found = moved.new_zeros(shape[1], len(flat)).index_add_(0, write, moved).T
+    elif _takes_sparse(x, values, shape):
+        matrix, _ = _sparse(values, write, read, (shape[1], shape[0]))
+        found = torch.sparse.mm(matrix, flat.T).T
     else:
         dense = values.new_zeros(shape[0] * shape[1])
         dense[read.long() * shape[1] + write] = values
         found = flat @ dense.view(shape)
-    return found.reshape(*x.shape[:-1], shape[1])
+    # In rows again: sums with a transposed tensor are several times slower.
+    return found.contiguous().view(*x.shape[:-1], shape[1])
+
+
+def _takes_sparse(x: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> bool:
+    """Whether torch can multiply by so sparse a matrix, and sooner than by a dense one.
+
+    At a sixteenth of the scalars both took the same time on a CPU. Fake tensors have no values to
+    be sparse in.
+    """
+    return (
+        type(x) in (torch.Tensor, nn.Parameter)
+        and x.device.type == "cpu"
+        and x.dtype == values.dtype
+        and x.dtype in (torch.float32, torch.float64)
+        and torch.backends.mkl.is_available()
+        and 16 * len(values) <= math.prod(shape)
+    )
+
+
+def _sparse(
+    values: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The matrix (rows, columns) in torch's CSR form, and the order that its values have in it."""
+    order = rows.argsort(stable=True)
+    starts = torch.searchsorted(rows[order], torch.arange(shape[0] + 1, device=rows.device))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls the form a beta
+        matrix = torch.sparse_csr_tensor(
+            starts.to(columns.dtype), columns[order], values.detach()[order], shape
+        )
+    return matrix, order
 
 
 @register(ApetConfig)
