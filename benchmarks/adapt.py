@@ -14,84 +14,37 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import math
 import os
 import statistics
-import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["KINETO_LOG_LEVEL"] = "6"  # the profiler would note its every start and stop
 
 import torch
 import transformers
+from _rows import Row, peaks, show
 from accelerate.commands.estimate import estimate_training_usage
 from accelerate.utils import calculate_maximum_sizes
-from torch.profiler import ProfilerActivity, profile
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from parsimony.adapt import solve
 from parsimony.adapt.setup import Setup
-from parsimony.core import cost, data, pretrained, run, training
+from parsimony.core import cost, data, pretrained, training
 from parsimony.core.errors import ParsimonyError
 from parsimony.core.scoring import EncodedRows
 
 REPETITIONS = 5
-FEWEST = 5  # repetitions below which no spread is printed
 STEPS = 10
 WARM = 2  # first steps, which also load kernels and check gradients, are not counted
 RATE = 1e-3
 SIZE = 8
 METHODS = {"lora": SIZE, "full": 0, "linear-probe": 0}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the result.
-
-    Attributes:
-        name: what is compared with what.
-        unit: ``"ratio"`` or ``"relative error"``.
-        values: one per repetition, at least ``FEWEST`` and all finite.
-    """
-
-    name: str
-    unit: str
-    values: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.values) < FEWEST or not all(map(math.isfinite, self.values)):
-            raise ParsimonyError(
-                f"'{self.name}' needs {FEWEST} finite measurements to be printed", got=self.values
-            )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Median, extremes and the values themselves; ready for JSON."""
-        return {
-            "name": self.name,
-            "unit": self.unit,
-            "median": statistics.median(self.values),
-            "min": min(self.values),
-            "max": max(self.values),
-            "values": list(self.values),
-        }
-
-    def cells(self) -> tuple[str, str, str, str]:
-        """Name, median, spread and repetitions as text."""
-        scale, form = (100, "{:+.1f} %") if self.unit == "relative error" else (1, "{:.3f}")
-        middle, low, high = (
-            form.format(scale * v)
-            for v in (statistics.median(self.values), min(self.values), max(self.values))
-        )
-        return self.name, middle, f"{low} .. {high}", str(len(self.values))
 
 
 class Clock(TrainerCallback):
@@ -226,22 +179,22 @@ def training_rows(setup: Setup, rows: EncodedRows, scratch: Path) -> list[Row]:
     ]
 
 
-def memory_rows(setup: Setup, scratch: Path) -> list[Row]:
+def memory_rows(setup: Setup) -> list[Row]:
     """Predicted peak of a step against the profiler's, ours and accelerate's."""
     base = cost.on_meta(lambda: pretrained.build(setup.facts.config, setup.task))
     rule = max(estimate_training_usage(calculate_maximum_sizes(base)[0], "float32").values())
     found = []
     for name, size in METHODS.items():
         predicted = solve.step_cost(setup, name, size)[0].peak_bytes
-        measured = profiled_peaks(setup, name, size, scratch)
+        measured = profiled_peaks(setup, name, size)
         for who, value in (("parsimony", predicted), ("accelerate", rule)):
             errors = tuple((value - m) / m for m in measured)
             found.append(Row(f"peak memory of {name}: {who}", "relative error", errors))
     return found
 
 
-def profiled_peaks(setup: Setup, name: str, size: int, scratch: Path) -> list[int]:
-    """Most tensor bytes alive in each of ``FEWEST`` real steps, the first step not counted."""
+def profiled_peaks(setup: Setup, name: str, size: int) -> list[int]:
+    """Most tensor bytes alive in each of several real steps, the first step not counted."""
     model = setup.adapted(name, size, 0.0, 0).train()
     batch = cost.text_batch(setup.facts.config, setup.task, setup.batch, setup.window)()
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -254,42 +207,7 @@ def profiled_peaks(setup: Setup, name: str, size: int, scratch: Path) -> list[in
 
     step()
     state = [t for entry in stepper.state.values() for t in entry.values()]
-    standing = _bytes([*model.parameters(), *model.buffers(), *state, *batch.values()])
-    peaks = []
-    for _ in range(FEWEST):
-        gc.collect()
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            step()
-        file = scratch / "profile.json"
-        profiler.export_chrome_trace(str(file))
-        changes = [
-            event for event in json.loads(file.read_text())["traceEvents"]
-            if event.get("name") == "[memory]"
-        ]  # fmt: skip
-        if not changes:
-            raise ParsimonyError("torch's profiler saw no allocation; nothing was measured")
-        now = peak = standing
-        for change in sorted(changes, key=lambda event: event["ts"]):
-            now += change["args"]["Bytes"]
-            peak = max(peak, now)
-        peaks.append(peak)
-    return peaks
-
-
-def _bytes(tensors: Iterable[torch.Tensor]) -> int:
-    """Bytes of the storages behind ``tensors``, shared ones once."""
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
-    return sum(storage.nbytes() for storage in storages.values())
-
-
-def show(rows: list[Row]) -> None:
-    """Print the rows as a table."""
-    table = [("", "median", "min .. max", "n"), *(row.cells() for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(4)]
-    for line in table:
-        print(f"{line[0]:<{widths[0]}}  " + "  ".join(
-            f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True)
-        ))  # fmt: skip
+    return peaks(step, [*model.parameters(), *model.buffers(), *state, *batch.values()])
 
 
 def main() -> None:
@@ -303,14 +221,9 @@ def main() -> None:
         setup, texts = make_setup(Path(folder))
         rows = [
             *training_rows(setup, texts, Path(folder)),
-            *memory_rows(setup, Path(folder)),
+            *memory_rows(setup),
         ]
-    if as_json:
-        record = {"rows": [row.as_dict() for row in rows], **run.environment(seed=0)}
-        json.dump(record, sys.stdout, indent=2, allow_nan=False)
-        print()
-    else:
-        show(rows)
+    show(rows, as_json)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from parsimony.adapt.methods.apet import ApetConfig, from_mask, places
+from parsimony.adapt.methods.apet.tuner import SparseProduct
 from parsimony.core.errors import InputError
 from parsimony.core.quantized import quantized
 from parsimony.testing.adapter_contract import AdapterContract
@@ -111,6 +112,25 @@ def test_the_update_is_that_of_the_changed_scalars_in_double_precision(budget: i
     merged = model.merge_and_unload()
     for name, parameter in dense.named_parameters():
         torch.testing.assert_close(merged.get_parameter(name), parameter, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("few", [8, 40, 400])  # gathered, a sparse matrix, a dense one
+@pytest.mark.parametrize("ascending", [True, False])
+def test_the_product_is_that_of_the_dense_matrix(few: int, ascending: bool) -> None:
+    torch.manual_seed(0)
+    chosen = torch.randperm(24 * 32)[:few]
+    chosen = chosen.sort().values if ascending else chosen
+    rows, columns = (chosen // 32).int(), (chosen % 32).int()
+    x = torch.randn(2, 5, 32, dtype=torch.float64, requires_grad=True)
+    values = torch.randn(few, dtype=torch.float64, requires_grad=True)
+    dense = torch.zeros(24, 32, dtype=torch.float64).index_put(
+        (rows.long(), columns.long()), values
+    )
+    weights = torch.randn(2, 5, 24, dtype=torch.float64)
+    found = SparseProduct.apply(x, values, rows, columns, (24, 32))
+    torch.testing.assert_close(found, x @ dense.T)
+    wanted = torch.autograd.grad((x @ dense.T * weights).sum(), (x, values))
+    torch.testing.assert_close(torch.autograd.grad((found * weights).sum(), (x, values)), wanted)
 
 
 def test_nothing_else_moves_under_weight_decay_and_merging_touches_nothing_else() -> None:

@@ -250,13 +250,13 @@ def test_a_stale_page_of_commands_is_seen(
 def test_the_benchmark_prints_nothing_that_was_not_measured(
     root: Path, values: tuple[float, ...]
 ) -> None:
-    bench = load(root / "benchmarks/adapt.py")
+    bench = load(root / "benchmarks/_rows.py")
     with pytest.raises(ParsimonyError, match="'a step' needs 5 finite measurements"):
         bench.Row("a step", "ratio", values)
 
 
 def test_the_benchmark_prints_the_median_and_the_spread(root: Path) -> None:
-    bench = load(root / "benchmarks/adapt.py")
+    bench = load(root / "benchmarks/_rows.py")
     row = bench.Row("a step", "ratio", (1.0, 3.0, 2.0, 5.0, 4.0))
     assert row.cells() == ("a step", "3.000", "1.000 .. 5.000", "5")
     error = bench.Row("memory", "relative error", (0.1, -0.1, 0.0, 0.2, -0.2))
@@ -270,6 +270,7 @@ def test_the_benchmark_counts_the_gap_between_two_steps(
     """Steps end at 1, 4, 7, ...; the next batch is fetched half a second later."""
     import torch
 
+    monkeypatch.syspath_prepend(root / "benchmarks")
     bench = load(root / "benchmarks/adapt.py")
     clock = bench.Clock(lambda rows: {"input_ids": torch.tensor([rows])})
     now = iter(range(100))
