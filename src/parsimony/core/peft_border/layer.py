@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn import functional
 
 from parsimony.core.errors import InputError
-from parsimony.core.peft_border.lookup import unmergeable
 
 __all__ = ["AdapterLayer", "BufferDict", "weight_shape"]
 
@@ -171,11 +170,8 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """Add the updates to the base weight; ``unmerge`` restores it to the bit.
 
         Raises:
-            InputError: the method does not merge; with ``safe_merge``, a result that is not
-                finite.
+            InputError: with ``safe_merge``, a result that is not finite.
         """
-        if not self.additive:
-            raise unmergeable(type(self).__name__)
         for adapter in tuners_utils.check_adapters_to_merge(self, adapter_names):
             if adapter not in self.settings:
                 continue
