@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import peft
 import pytest
@@ -34,6 +34,7 @@ from parsimony.testing.adapter_contract import AdapterContract, Case
 
 class TestTuner(AdapterContract):
     config = KronaConfig
+    settings: ClassVar = {"scale": 0.7}
 
     def count(self, case: Case, layer: nn.Module, config: Any) -> int:
         outputs, inputs = layer.shape
