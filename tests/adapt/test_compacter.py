@@ -31,8 +31,8 @@ VARIANTS = [
     {"shared_rule": False},
     {"factorized": False},
     {"shared_rule": False, "factorized": False},
-    {"factorized_rule": True},
-    {"factorized_rule": True, "shared_rule": False},
+    {"factorized_rule": True, "n": 4},
+    {"factorized_rule": True, "n": 4, "shared_rule": False},
     {"shared_weights": True},
     {"shared_weights": True, "factorized": False, "adapter_bias": False},
     {"rank": 2},
@@ -131,7 +131,16 @@ def test_every_variant_computes_the_adapter_of_its_explicit_weights(
     """output + s W2 gelu(W1 h + b1) + b2, with W built by torch.kron; and it loads as saved."""
     given = {"width": 4, "n": 2, "train_norms": False, "target_modules": ["0", "1"], **variant}
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8)).double()
-    wrapped = adapted(CompacterConfig(**given), model).double()
+    config = CompacterConfig(**given)
+    wrapped = adapted(config, model).double()
+    rule = 2 * config.n**2 if config.factorized_rule else config.n**3
+    weight = 2 * config.rank * (8 + 4) if config.factorized else 2 * 8 * 4 // config.n
+    expected = sum((
+        config.learn_rule * rule * (1 if config.shared_rule else 2 * 2),
+        weight * (1 if config.shared_weights else 2),
+        config.adapter_bias * (8 + 4) * 2,
+    ))  # fmt: skip
+    assert sum(p.numel() for p in wrapped.parameters() if p.requires_grad) == expected
     settle(wrapped)
     layer, x = layers(wrapped)[0], torch.randn(3, 5, 8, dtype=torch.float64)
     with torch.no_grad():
@@ -220,6 +229,7 @@ def test_the_initial_values_follow_the_published_laws() -> None:
     }
     for value, std in deviations.items():
         assert value.std().item() == pytest.approx(std, rel=0.05)
+    assert CompacterConfig(n=1, width=16, learn_rule=False).draw_rule()["rule"].item() == 1
     factors = CompacterConfig(n=16, width=16, factorized_rule=True).draw_rule()
     product = factors["rule_left"] @ factors["rule_right"]
     assert product.std().item() == pytest.approx(1e-4, rel=0.3)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:ranks larger than their axis")
 
 class TestTuner(AdapterContract):
     config = FloraConfig
-    settings: ClassVar = {"r": 3}
+    settings: ClassVar = {"r": 3, "scale": 0.7}
 
     def count(self, case: Case, layer: nn.Module, config: Any) -> int:
         """Sum of d_i r_i and the product of r_i."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import peft
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,6 +34,7 @@ from parsimony.testing.adapter_contract import AdapterContract, Case
 
 class TestTuner(AdapterContract):
     config = KronaConfig
+    settings: ClassVar = {"scale": 0.7}
 
     def count(self, case: Case, layer: nn.Module, config: Any) -> int:
         outputs, inputs = layer.shape
@@ -322,8 +324,10 @@ def trained_pair(**given: Any) -> peft.PeftModel:
 
 def test_peft_reads_the_export_as_lokr_with_the_same_update(tmp_path: Path) -> None:
     model, x = trained_pair(scale=0.7), torch.randn(5, 24)
-    export_lokr(model, tmp_path)
-    found = peft.PeftModel.from_pretrained(Pair(), str(tmp_path))
+    export_lokr(model, folder := tmp_path / "new" / "folder")
+    found = peft.PeftModel.from_pretrained(Pair(), str(folder))
+    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}, "transformers asks for it"
     assert found.peft_config["default"].peft_type == "LOKR"
     for name in "qv":
         ours, theirs = (getattr(m.base_model.model, name) for m in (model, found))

@@ -145,11 +145,12 @@ def test_any_module_trains_on_v_alone_and_is_exported_and_restored_to_the_bit(
     assert torch.equal(plain(x), model(x)) and list(plain.state_dict()) == list(
         network().state_dict()
     )
-    model.save(tmp_path)
-    twin = Subspace.restore(network(), tmp_path).eval()
+    assert all(p.is_leaf and p.requires_grad for p in plain.parameters())
+    model.save(folder := tmp_path / "new" / "folder")
+    twin = Subspace.restore(network(), folder).eval()
     assert all(torch.equal(twin.theta()[name], value) for name, value in model.theta().items())
     assert torch.equal(twin(x), model(x))
-    stored = load_file(tmp_path / "subspace.safetensors")
+    stored = load_file(folder / "subspace.safetensors")
     assert stored["v"].numel() == 20 and not [key for key in stored if "weight" in key]
     again = Subspace(network(), 20, kind, seed=5).eval()
     again.load_state_dict(model.state_dict())

@@ -60,6 +60,14 @@ def _apart(a: torch.Tensor, b: torch.Tensor) -> float:
     return ((a - b).abs().max() / max(1.0, a.abs().max().item())).item()
 
 
+def _trained(model: nn.Module) -> list[str]:
+    return [name for name, p in model.named_parameters() if p.requires_grad]
+
+
+def _unwanted(tensor: torch.Tensor) -> None:
+    raise AssertionError("merging kept what only a backward pass needs")
+
+
 def _structure(model: nn.Module) -> list[tuple[str, type]]:
     return [(name, type(module)) for name, module in model.named_modules()]
 
@@ -224,13 +232,17 @@ class AdapterContract:
                 x, model = case.input(dtype), self.adapted(case, dtype)
                 _settle(model)
                 expected = _out(model, x)
-                base = model.get_base_model().first.get_base_layer()
+                layer = model.get_base_model().first
+                base, parts = layer.get_base_layer(), dict(vars(layer))
                 before = base.weight.detach().clone()
-                model.merge_adapter()
-                assert not torch.equal(base.weight, before), "merging left the weight alone"
+                with torch.autograd.graph.saved_tensors_hooks(_unwanted, _unwanted):
+                    model.merge_adapter()
                 assert _apart(_out(model, x), expected) <= tolerance
-                model.unmerge_adapter()
+                assert not torch.equal(base.weight, before), "merging left the weight alone"
+                for _ in range(2):  # where nothing is merged, it does nothing
+                    model.unmerge_adapter()
                 assert torch.equal(base.weight, before), "unmerging left a trace"
+                assert vars(layer) == parts, "unmerging kept something"
                 assert torch.equal(_out(model, x), expected)
                 plain = model.merge_and_unload(safe_merge=True)
                 assert _structure(plain) == _structure(case.net())
@@ -261,12 +273,13 @@ class AdapterContract:
     def test_a_broken_adapter_is_not_merged_safely(self) -> None:
         if not self.tuner.tuner_layer_cls.additive:
             pytest.skip("the tuner does not merge")
-        model = self.adapted(self.one())
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.data.fill_(float("nan"))
-        with pytest.raises(InputError, match="must give finite values"):
-            model.merge_and_unload(safe_merge=True)
+        for dtype, value in ((torch.float32, float("nan")), (torch.float16, 1e6)):
+            model = self.adapted(self.one(), dtype)
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.data.fill_(value)
+            with pytest.raises(InputError, match="must give finite values"):
+                model.merge_and_unload(safe_merge=True)
 
     def test_the_scale_scales_the_update(self) -> None:
         case = self.one()
@@ -284,6 +297,22 @@ class AdapterContract:
         assert _apart(layer(x), bare) <= 1e-10
         layer.unscale_layer()
         assert torch.equal(layer(x), full)
+
+    @_QUICK
+    @given(data=st.data())
+    def test_it_becomes_lora_where_it_says_so(self, data: st.DataObject) -> None:
+        for case in self.cases(data):
+            model = self.adapted(case)
+            _settle(model)
+            layers = self.layers(model)
+            able = [layer.supports_lora_conversion() for layer in layers]
+            dense = self.tuner.tuner_layer_cls.additive and case.kind in ("Linear", "Conv1D")
+            assert able == [dense and layer.bias_delta("default") is None for layer in layers]
+            if all(able):
+                config, tensors = peft.convert_to_lora(model, min(layers[0].shape))
+                twin = peft.get_peft_model(case.net(), config)
+                peft.set_peft_model_state_dict(twin, tensors)
+                assert _apart(_out(twin, case.sample), _out(model, case.sample)) <= 1e-4
 
     # -- files ---------------------------------------------------------------------------------
 
@@ -304,10 +333,19 @@ class AdapterContract:
                 )
                 assert torch.equal(_out(twin.eval(), case.sample), expected)
                 assert not any(p.requires_grad for p in twin.parameters())
+            again = peft.PeftModel.from_pretrained(case.net(), str(folder), is_trainable=True)
+            assert _trained(again) == _trained(model), "loading changed what trains"
+            assert self._settings(again) == self._settings(model), "loading changed the settings"
+
+    def _settings(self, model: peft.PeftModel) -> dict[str, Any]:
+        """The configuration but for what peft itself keeps in one."""
+        found = vars(model.peft_config["default"])
+        return {name: value for name, value in found.items() if name not in vars(peft.PeftConfig())}
 
     def test_the_file_holds_the_adapter_and_nothing_twice(self, tmp_path: Path) -> None:
         model = self.adapted(self.one())
-        model.save_pretrained(str(tmp_path))
+        for _ in range(2):
+            model.save_pretrained(str(tmp_path))
         saved = load_file(tmp_path / "adapter_model.safetensors")
         base = [key for key in saved if f".{self.tuner.prefix}" not in key]
         assert not base, f"the file holds {base}"
@@ -316,7 +354,10 @@ class AdapterContract:
         assert sum(v.numel() for v in floating if v.is_floating_point()) == trained
         assert {f.suffix for f in tmp_path.iterdir()} == {".json", ".safetensors", ".md"}
         card = (tmp_path / "README.md").read_text()
-        assert f"import {self.config.__module__}" in card
+        assert card.count(f"import {self.config.__module__}") == 1
+        model.peft_config["default"].save_pretrained(str(tmp_path / "bare"))  # without a card
+        said = (tmp_path / "bare" / "adapter_config.json").read_text()
+        assert f'"peft_version": "{peft.__version__}"' in said
 
     def _frozen(self, key: str) -> bool:
         names = self.tuner.tuner_layer_cls.frozen_names
@@ -350,7 +391,7 @@ class AdapterContract:
         model.add_adapter("other", self.configured(case, target_modules=["first"]))
         assert torch.equal(_out(model, x), first), "a new adapter is not active by itself"
         model.set_adapter("other")
-        trained = [name for name, p in model.named_parameters() if p.requires_grad]
+        trained = _trained(model)
         assert trained, "the active adapter does not train"
         assert all(".other" in name for name in trained), "the inactive adapter trains"
         if not self.changes_at_start:
@@ -363,6 +404,10 @@ class AdapterContract:
         model.delete_adapter("default")
         model.delete_adapter("other")
         left = [key for key in model.state_dict() if ".default" in key or ".other" in key]
+        for layer in self.layers(model):
+            stores = {**vars(layer), **dict(layer.named_children())}
+            kept = {name: set(v.keys()) for name, v in stores.items() if hasattr(v, "keys")}
+            left += [name for name, adapters in kept.items() if adapters & {"default", "other"}]
         assert not left, f"deleting left {left}"
         assert torch.equal(_out(model, x), first)
 
@@ -372,7 +417,7 @@ class AdapterContract:
         case = self.one()
         model = self.adapted(case).double()
         _settle(model)
-        model.add_adapter("other", self.configured(case))
+        model.add_adapter("other", self.configured(case, target_modules=["first"]))
         model.double()
         model.set_adapter("other")
         _settle(model)
@@ -383,6 +428,14 @@ class AdapterContract:
             parts.append(layer(x) - bare)
         model.base_model.set_adapter(["default", "other"])
         assert _apart(layer(x) - bare, parts[0] + parts[1]) <= 1e-10
+        expected = _out(model, x)
+        model.merge_adapter()
+        assert _apart(_out(model, x), expected) <= 1e-10
+        model.unmerge_adapter()
+        assert torch.equal(_out(model, x), expected)
+        model.merge_adapter()
+        with model.disable_adapter():
+            assert torch.equal(layer(x), bare), "disabling left what was merged"
 
     def test_a_copy_is_a_copy(self) -> None:
         case = self.one()
@@ -394,6 +447,10 @@ class AdapterContract:
         assert torch.equal(_out(twin, case.sample), expected)
         _settle(twin)
         assert torch.equal(_out(twin, case.sample), _out(model, case.sample))
+        trained = _trained(twin)
+        model.delete_adapter("default")
+        twin.set_adapter("default")
+        assert _trained(twin) == trained, "one model changed what trains in the other"
 
     # -- quantized bases -----------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn import functional
 
 from parsimony.core.errors import InputError
-from parsimony.core.peft_border.lookup import unmergeable
 
 __all__ = ["AdapterLayer", "BufferDict", "weight_shape"]
 
@@ -71,7 +70,6 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.frozen_peft_weight_names: dict[str, tuple[str, ...]] = {}
         for name in self.adapter_layer_names:
             setattr(self, name, self.store())
-        self._disable_adapters = False
         self.merged_adapters: list[str] = []
         self._unmerged: Any = None
 
@@ -172,21 +170,20 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """Add the updates to the base weight; ``unmerge`` restores it to the bit.
 
         Raises:
-            InputError: the method does not merge; with ``safe_merge``, a result that is not
-                finite.
+            InputError: with ``safe_merge``, a result that is not finite.
         """
-        if not self.additive:
-            raise unmergeable(type(self).__name__)
         for adapter in tuners_utils.check_adapters_to_merge(self, adapter_names):
             if adapter not in self.settings:
                 continue
             before = self.get_base_weight()
             layer: Any = self.get_base_layer()
             with torch.no_grad():
-                merged = {"weight": _sum(before, self.get_delta_weight(adapter))}
+                update = self.get_delta_weight(adapter)
+                merged = {"weight": (before + update).to(before.dtype)}
                 offset = self.bias_delta(adapter)
                 if offset is not None:
-                    merged["bias"] = _sum(layer.bias, self.scaling[adapter] * offset)
+                    update = self.scaling[adapter] * offset
+                    merged["bias"] = (layer.bias + update).to(layer.bias.dtype)
             if safe_merge and not all(torch.isfinite(value).all() for value in merged.values()):
                 raise InputError(
                     f"merging '{adapter}' into {self.path} must give finite values",
@@ -194,9 +191,9 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
                 )
             if not self.merged_adapters:
                 self._unmerged = self._copy_of_base()
-            self.set_base_weight(merged["weight"].to(before.dtype))
+            self.set_base_weight(merged["weight"])
             if "bias" in merged:
-                layer.bias.data = merged["bias"].to(layer.bias.dtype)
+                layer.bias.data = merged["bias"]
             self.merged_adapters.append(adapter)
 
     def unmerge(self) -> None:
@@ -229,7 +226,8 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
                 self.scaling[adapter] = initial if scale is None else self.scaling[adapter] / scale
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
-        return self.additive and len(self.shape) == 2
+        embedding = isinstance(self.get_base_layer(), nn.Embedding)  # peft writes no keys for one
+        return self.additive and len(self.shape) == 2 and not embedding
 
     def get_base_weight(self) -> torch.Tensor:
         weight = self.get_base_layer().weight
@@ -265,9 +263,3 @@ class AdapterLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             return {name: value.detach().clone() for name, value in own}
         # Codes do not survive a round trip through floats: the layer itself is kept.
         return copy.deepcopy(self.base_layer)
-
-
-def _sum(value: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
-    """Both in single precision at least, so that the sum is rounded once."""
-    wide = torch.promote_types(value.dtype, torch.float32)
-    return value.to(wide) + update.to(wide)

@@ -72,9 +72,9 @@ class AdapterConfig(peft.PeftConfig):  # type: ignore[misc]
         """Write ``adapter_config.json``, and in the model card what loading needs."""
         super().save_pretrained(save_directory, **kwargs)
         card = Path(save_directory) / "README.md"
-        note = f"\n\n`import {type(self).__module__}` before loading: it brings {self.kind}.\n"
+        note = f"`import {type(self).__module__}` before loading: it brings {self.kind}."
         if card.is_file() and note not in card.read_text(encoding="utf-8"):
-            card.write_text(card.read_text(encoding="utf-8") + note, encoding="utf-8")
+            card.write_text(f"{card.read_text(encoding='utf-8')}\n\n{note}\n", encoding="utf-8")
 
 
 Tuner = TypeVar("Tuner", bound="type[AdapterTuner]")

@@ -53,7 +53,6 @@ class SubspaceLayer(AdapterLayer):
     and where those of every P_l are orthonormal, those of P are.
     """
 
-    adapter_layer_names = ()
     other_param_names = (*AdapterLayer.other_param_names, "slices")
     kinds = ("Linear", "Conv1D", "Conv1d", "Conv2d", "Conv3d")
 
