@@ -110,7 +110,7 @@ class Cluster(_Schema):
             InputError: fewer than one, or more than there are.
         """
         if not 0 < devices <= self.devices:
-            raise InputError(f"{self.name} has {self.devices:,} devices", got=devices)
+            raise InputError(f"{self.name} has {_count(self.devices)}", got=devices)
         return self.of(devices)
 
     def of(self, devices: int) -> Cluster:
@@ -122,8 +122,11 @@ class Cluster(_Schema):
     def __str__(self) -> str:
         """Count, name, what a device is, and its memory in both units."""
         memory = f"{self.memory / 1e9:.4g} GB = {units.format_bytes(self.memory)}"
-        count = f"{self.devices:,} device{'s' if self.devices > 1 else ''}"
-        return f"{count} of {self.name} ({self.device}; {memory} each)"
+        return f"{_count(self.devices)} of {self.name} ({self.device}; {memory} each)"
+
+
+def _count(devices: int) -> str:
+    return f"{devices:,} device{'s' if devices > 1 else ''}"
 
 
 def presets() -> list[str]:
@@ -167,8 +170,8 @@ _FIELDS = tuple(Cluster.model_fields)
 
 
 def _refusal(name: str, error: ValidationError) -> InputError:
-    """The first problem that pydantic found, as one line of ours."""
-    problem = error.errors()[0]
+    """One line of ours for what pydantic found; a field spelt wrong before one that is missing."""
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         known = Link.model_fields if len(problem["loc"]) > 1 else _FIELDS

@@ -70,7 +70,8 @@ def search(
     sampler = samplers.RandomSampler(seed) if random else samplers.TPESampler(seed=seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     knobs = varied(works)
-    ranks = np.stack([pd.factorize(works[knob], sort=True)[0] for knob in knobs], axis=1)
+    order = {knob: pd.factorize(works[knob], sort=True)[0] for knob in knobs}
+    ranks = pd.DataFrame(order, index=works.index).to_numpy()
     most = ranks.max(axis=0)
     choices = {
         knob: optuna.distributions.CategoricalDistribution(range(top + 1))
