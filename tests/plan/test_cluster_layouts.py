@@ -113,6 +113,11 @@ def test_a_rule_that_is_broken_is_told_with_its_numbers(
     assert words in str(caught.value)
 
 
+def test_a_choice_of_degrees_must_have_one_that_works() -> None:
+    with pytest.raises(InputError, match=r"must multiply to the 8 devices, .*Divisors: 1, 2, 4, 8"):
+        layouts.plan(SMALL, FRONTIER.of(8), Training(8), Space.parse("tensor=3|5"))
+
+
 def test_grouped_keys_are_not_split_further() -> None:
     shape = ModelShape(12, 768, 12, kv_heads=2)
     with pytest.raises(InputError, match="tensor=4 does not divide the 2 heads of the keys"):

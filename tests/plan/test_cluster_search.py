@@ -58,6 +58,8 @@ def test_a_run_that_fails_is_recorded_and_the_search_goes_on(table: pd.DataFrame
     assert found.best["recompute"] == "full"
     with pytest.raises(InputError, match="all 3 layouts failed; the last one: ZeroDivisionError"):
         search.search(table, lambda row: 1 / 0, 3)
+    with pytest.raises(InputError, match="ParsimonyError: a figure must be finite, but got nan"):
+        search.search(table, lambda row: float("nan"), 2)
 
 
 def test_the_only_layout_that_works_is_found(table: pd.DataFrame) -> None:

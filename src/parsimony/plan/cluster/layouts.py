@@ -22,7 +22,8 @@ RECOMPUTE = ("none", "selective", "full")
 
 @dataclass(frozen=True)
 class Space:
-    """What each knob may be; an empty one may be anything that divides.
+    """What each knob may be; an empty one may be anything that divides, a power of two for
+    ``micro_batch``.
 
     Attributes:
         tensor, pipeline, data: degrees of parallelism; they multiply to the devices.
@@ -75,6 +76,9 @@ def candidates(cluster: Cluster, training: Training, space: Space) -> pd.DataFra
         The columns ``KNOBS`` and ``micro_batches``, how many a replica runs in a step. What would
         be the same twice is there once: ZeRO without replicas, and selective recompute under
         flash attention, which has no scores to drop.
+
+    Raises:
+        InputError: no degrees of the space multiply to the devices.
     """
     n = cluster.devices
     degrees = [
@@ -83,7 +87,12 @@ def candidates(cluster: Cluster, training: Training, space: Space) -> pd.DataFra
         for p in space.pipeline or rules.divisors(n // t) if n // t % p == 0
         if not space.data or n // t // p in space.data
     ]  # fmt: skip
-    # A divisor of the batch is a power of two most of the time; others are for who asks for them.
+    if not degrees:
+        raise InputError(
+            f"tensor, pipeline and data must multiply to the {n} devices",
+            got=(space.tensor, space.pipeline, space.data),
+            hint=f"Divisors: {rules.choices(n)}",
+        )
     sizes = space.micro_batch or [b for b in rules.divisors(training.batch) if b & (b - 1) == 0]
     rest = list(product(space.zero, sizes, space.recompute, space.chunks))
     left, right = np.divmod(np.arange(len(degrees) * len(rest)), len(rest))

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from parsimony.plan.cluster.model_shape import ModelShape
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from parsimony.plan.cluster.training import Training
 
 
@@ -111,8 +110,6 @@ def heaviest_stage(layouts: pd.DataFrame, shape: ModelShape, training: Training)
         ``stage`` (``"first"``, ``"last"`` or ``"only"``), ``parameters`` on one of its devices,
         bytes for each of ``CAUSES``, and their sum, ``memory``.
     """
-    import pandas as pd
-
     p = layouts["pipeline"].to_numpy()
     ends = [_stage(layouts, shape, training, first=True, last=p == 1)]
     ends.append(_stage(layouts, shape, training, first=p == 1, last=np.ones_like(p, dtype=bool)))

@@ -41,7 +41,7 @@ def divisors(number: int) -> list[int]:
     return sorted({*low, *(number // n for n in low)})
 
 
-def _choices(number: int) -> str:
+def choices(number: int) -> str:
     """Divisors for people; of many, the smallest."""
     found = divisors(number)
     return ", ".join(map(str, found[:16])) + (", ..." if len(found) > 16 else "")
@@ -78,13 +78,13 @@ def form(shape: ModelShape, cluster: Cluster, training: Training) -> list[Rule]:
         Rule(
             ("tensor",),
             lambda t: heads % t != 0,
-            lambda t: f"tensor={t} does not divide the {heads} heads; divisors: {_choices(heads)}",
+            lambda t: f"tensor={t} does not divide the {heads} heads; divisors: {choices(heads)}",
         ),
         Rule(
             ("tensor",),
             lambda t: keys % t != 0,
             lambda t: f"tensor={t} does not divide the {keys} heads of the keys; divisors: "
-            f"{_choices(keys)}",
+            f"{choices(keys)}",
         ),
         Rule(
             ("tensor",),
@@ -101,7 +101,7 @@ def form(shape: ModelShape, cluster: Cluster, training: Training) -> list[Rule]:
             ("pipeline",),
             lambda p: layers % p != 0,
             lambda p: f"pipeline={p} does not divide the {layers} layers; divisors: "
-            f"{_choices(layers)}",
+            f"{choices(layers)}",
         ),
         Rule(
             ("chunks", "pipeline"),
@@ -113,7 +113,7 @@ def form(shape: ModelShape, cluster: Cluster, training: Training) -> list[Rule]:
             ("chunks", "pipeline"),
             lambda v, p: layers % (v * p) != 0,
             lambda v, p: f"chunks={v} on pipeline={p} stages are {v * p} pieces, which do not "
-            f"divide the {layers} layers; divisors: {_choices(layers)}",
+            f"divide the {layers} layers; divisors: {choices(layers)}",
         ),
         Rule(
             ("chunks", "pipeline"),
@@ -124,7 +124,7 @@ def form(shape: ModelShape, cluster: Cluster, training: Training) -> list[Rule]:
             ("micro_batch", "data"),
             lambda b, d: batch % (b * d) != 0,
             lambda b, d: f"micro_batch={b} on data={d} replicas do not divide the batch of "
-            f"{batch}; divisors: {_choices(batch)}",
+            f"{batch}; divisors: {choices(batch)}",
         ),
         Rule(
             ("micro_batches", "pipeline", "chunks"),

@@ -12,6 +12,7 @@ knobs which constrain each other share what they explain together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from parsimony.core.errors import InputError
+from parsimony.core.errors import InputError, ParsimonyError
 from parsimony.plan.cluster.layouts import KNOBS
 
 
@@ -88,6 +89,8 @@ def search(
         row = works.iloc[at]
         try:
             value, problem = float(evaluate(row)), ""
+            if not math.isfinite(value):
+                raise ParsimonyError("a figure must be finite", got=value)
         except Exception as error:  # a run that dies must not end the search
             value, problem = float("nan"), f"{type(error).__name__}: {error}"
         if not problem and (best is None or value > best[0]):

@@ -18,12 +18,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from parsimony.plan.cluster.memory import STATES
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from parsimony.plan.cluster.hardware import Cluster
     from parsimony.plan.cluster.model_shape import ModelShape
     from parsimony.plan.cluster.training import Training
@@ -77,8 +76,6 @@ def step(
         ``samples_per_second``; ``tflops`` per device and ``hardware_share`` of the peak, which
         count recomputed operations; ``model_share``, which does not.
     """
-    import pandas as pd
-
     t, p, d, v, b, m = (
         layouts[name].to_numpy()
         for name in ("tensor", "pipeline", "data", "chunks", "micro_batch", "micro_batches")
