@@ -67,6 +67,21 @@ def test_a_folder_is_found_and_hashed(folder: Path, no_hub: list[str]) -> None:
     assert no_hub == []
 
 
+@pytest.mark.parametrize("weights", [True, False])
+def test_the_hub_is_asked_for_weights_only_where_they_are_needed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, weights: bool
+) -> None:
+    asked: list[list[str]] = []
+
+    def download(name: str, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    pretrained.find("owner/name", weights=weights)
+    assert ("*.safetensors" in asked[0]) == weights and "*.json" in asked[0]
+
+
 def test_a_folder_in_shards_has_one_digest(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     names = sorted(tensors)

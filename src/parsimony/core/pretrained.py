@@ -72,7 +72,7 @@ def find(name: str, weights: bool = True) -> Pretrained:
         return _find_builtin(name)
     path = Path(name).expanduser()
     if not path.exists() and _HUB_NAME.fullmatch(name):
-        path = _download(name)
+        path = _download(name, weights)
     if not path.is_dir():
         raise InputError(
             "a model is a built-in name, a folder, or a hub name 'owner/name'",
@@ -110,10 +110,10 @@ def _find_builtin(name: str) -> Pretrained:
     return Pretrained(name, path, digest)
 
 
-def _download(name: str) -> Path:
+def _download(name: str, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
 
-    patterns = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+    patterns = ["*.json", "*.txt", "*.model", *(["*.safetensors"] if weights else [])]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except Exception as error:
@@ -212,8 +212,6 @@ def config(
         InputError: transformers cannot read it, or it asks for code from the model folder; for
             sounds, a model that is no Audio Spectrogram Transformer.
     """
-    from transformers import AutoConfig
-
     extra: dict[str, Any] = {}
     if task == "regression":
         extra = {"num_labels": 1, "problem_type": "regression"}
@@ -223,16 +221,7 @@ def config(
             "label2id": {label: index for index, label in enumerate(labels)},
             "problem_type": "single_label_classification",
         }
-    try:
-        found: PretrainedConfig = AutoConfig.from_pretrained(
-            str(model.path), local_files_only=True, trust_remote_code=False, **extra
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "config.json must describe an architecture that transformers itself knows; code from "
-            f"a model folder is never run. It says: {_first_line(error)}",
-            got=str(model.path),
-        ) from error
+    found = read_config(model, **extra)
     if task == "audio-classification":
         if found.model_type != "audio-spectrogram-transformer":
             raise InputError(
@@ -243,6 +232,27 @@ def config(
         found.max_length = frames or found.max_length
     elif getattr(found, "pad_token_id", None) is None:
         found.pad_token_id = tokenizer(model).pad_token_id
+    return found
+
+
+def read_config(model: Pretrained, **extra: Any) -> PretrainedConfig:
+    """The model's config as it stands, ``extra`` set on top; its tokenizer is not looked at.
+
+    Raises:
+        InputError: transformers cannot read it, or it asks for code from the model folder.
+    """
+    from transformers import AutoConfig
+
+    try:
+        found: PretrainedConfig = AutoConfig.from_pretrained(
+            str(model.path), local_files_only=True, trust_remote_code=False, **extra
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "config.json must describe an architecture that transformers itself knows; code from "
+            f"a model folder is never run. It says: {_first_line(error)}",
+            got=str(model.path),
+        ) from error
     return found
 
 
