@@ -119,3 +119,8 @@ def test_what_no_test_can_answer_is_refused() -> None:
         significance.equivalence(A, B, 0.0)
     with pytest.raises(InputError, match=r"p-values must be in \[0, 1\], but got \[1\.1\]"):
         significance.holm([1.1])
+
+
+def test_rounding_is_no_variance() -> None:
+    with pytest.raises(InputError, match="no group has any variance"):
+        significance.paired_t([0.3, 0.1 + 0.2, 0.3], [0.1, 0.1, 0.1])

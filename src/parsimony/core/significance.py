@@ -16,6 +16,7 @@ from scipy import stats
 from parsimony.core.errors import InputError
 
 Group = npt.ArrayLike
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -175,18 +176,23 @@ def _test(name: str, found: Any) -> Test:
 
 def _groups(*groups: Group) -> list[npt.NDArray[np.float64]]:
     checked = [np.asarray(group, np.float64) for group in groups]
+    _check(checked, max((float(np.abs(g).max()) for g in checked if g.size), default=0.0))
+    return checked
+
+
+def _check(checked: list[npt.NDArray[np.float64]], scale: float) -> None:
+    """Refuse groups without variance; ``scale`` is that of the values, whose rounding is none."""
     for group in checked:
         if group.ndim != 1 or len(group) < 2 or not np.isfinite(group).all():
             raise InputError(
                 "a test needs at least 2 runs per group, all finite", got=group.tolist(),
                 hint="Repeat each arm with more seeds",
             )  # fmt: skip
-    if not any(np.ptp(group) > 0 for group in checked):
+    if not any(np.ptp(group) > _ROUNDING * scale for group in checked):
         raise InputError(
             "a test needs runs that differ, but no group has any variance",
             hint="A deterministic figure needs no test: compare the values",
         )
-    return checked
 
 
 def _paired(first: Group, second: Group) -> list[npt.NDArray[np.float64]]:
@@ -194,5 +200,5 @@ def _paired(first: Group, second: Group) -> list[npt.NDArray[np.float64]]:
         raise InputError("pairs need as many runs in both groups",
                          got=(np.shape(first), np.shape(second)))  # fmt: skip
     a, b = (np.asarray(group, np.float64) for group in (first, second))
-    _groups(a - b)
+    _check([a - b], max((float(np.abs(g).max()) for g in (a, b) if g.size), default=0.0))
     return [a, b]
