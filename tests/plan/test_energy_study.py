@@ -85,9 +85,10 @@ def test_a_study_runs_in_random_blocks_and_says_what_it_found(
     warm = [("fp32", 0), ("bf16", 0)]
     assert arms == warm + [(s.arm, s.seed) for s in slots]
     assert {s.block for s in slots} == {0, 1, 2, 3}
-    assert result["arms"]["fp32"]["joules"] - result["arms"]["bf16"]["joules"] == 200
-    kilograms = result["arms"]["fp32"]["kilograms"]
-    assert kilograms == pytest.approx(result["arms"]["fp32"]["joules"] / 3.6e6 * 0.1)
+    full, mixed = result["arms"]
+    assert full["joules"] - mixed["joules"] == 200
+    assert full["kilograms"] == pytest.approx(full["joules"] / 3.6e6 * 0.1)
+    assert full["net_joules"] is None
     assert result["grams_per_kwh"] == {"value": 100.0, "source": "given"}
     assert any("no group has any variance" in line for line in result["untested"])
     artifacts.verify(folder)
@@ -130,6 +131,21 @@ def test_what_is_not_a_study_is_not_resumed(tmp_path: Path) -> None:
     artifacts.write_json(tmp_path / "config.json", {"settings": {}})
     with pytest.raises(InputError, match="this folder holds no energy study, but got"):
         studies.resume(tmp_path, QUIET)
+
+
+def test_idle_power_is_measured_before_and_after_and_stands_beside(
+    tmp_path: Path, arms: list, monkeypatch
+) -> None:
+    def sleep(seconds: float) -> None:
+        Clockwork.total += 20.0 * 10  # the clock of the meter runs 10 s in every window
+
+    rest = studies.energy.idle_watts
+    monkeypatch.setattr(studies.energy, "idle_watts", lambda *given: rest(*given, sleep))
+    result = studies.start(study(idle_seconds=10), tmp_path / "run", 0, QUIET)
+    full = result["arms"][0]
+    record = json.loads((tmp_path / "run/sessions/0.json").read_text())
+    assert record["idle_watts_before"] == record["idle_watts_after"] == 20
+    assert full["joules"] - full["net_joules"] == full["idle_joules"] == 200
 
 
 def test_short_work_is_repeated_until_it_fills_a_window(

@@ -84,12 +84,22 @@ def _preview(plan: Design, json: bool) -> None:
 
 
 def _show(folder: Path, result: dict[str, Any], quiet: bool) -> None:
+    columns = {
+        "joules": "J",
+        "net_joules": "J net of idle",
+        "seconds": "s",
+        "kilograms": "kg CO2e",
+        "accuracy": "accuracy",
+    }
     table(
-        ["arm", "runs", "J", "s", "kg CO2e", "accuracy"],
-        [[name, *(_cell(row[key]) for key in row)] for name, row in result["arms"].items()],
+        ["arm", "runs", *columns.values()],
+        [
+            [arm["name"], str(arm["runs"]), *(_cell(arm[key]) for key in columns)]
+            for arm in result["arms"]
+        ],
         title=_title(result["qualities"]),
         heading=not quiet,
-        numbers=range(1, 6),
+        numbers=range(1, 7),
     )
     for line in (*result["lines"], *(f"no test: {text}" for text in result["untested"])):
         print(line)

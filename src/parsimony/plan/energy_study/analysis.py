@@ -34,6 +34,7 @@ class Trial:
         session: number of the process that ran it, from 0.
         machine: a name of the kind of machine.
         reason: why there is no energy.
+        idle_watts: power at rest before the session.
     """
 
     block: int
@@ -46,6 +47,7 @@ class Trial:
     session: int = 0
     machine: str = ""
     reason: str = ""
+    idle_watts: float | None = None
 
 
 @dataclass(frozen=True)

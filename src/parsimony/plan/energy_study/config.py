@@ -54,7 +54,8 @@ class Study(BaseModel):
         meter: name of a meter, ``"best"``, or ``"none"`` for time alone.
         power_file: the log of a wall meter, for the meter ``power-file``.
         estimate: let ``"best"`` fall back to an estimate.
-        idle_seconds: how long idle power is measured before and after; 0 for not at all.
+        idle_seconds: how long idle power is measured before and after, a window of the meter or
+            more; 0 for not at all.
         country: ISO code of three letters, for the carbon of the electricity.
         intensity: grams of CO2 equivalent per kWh, instead of a country.
         pue: power usage effectiveness of the building.

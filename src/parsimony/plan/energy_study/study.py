@@ -176,7 +176,8 @@ class _Session:
     def _rest(self) -> float | None:
         if self._meter is None or not self._study.idle_seconds:
             return None
-        return energy.idle_watts(self._meter, self._study.idle_seconds)
+        seconds = max(self._study.idle_seconds, self._meter.window)
+        return energy.idle_watts(self._meter, seconds)
 
     def _warm_up(self) -> int:
         """Run every arm once, for nothing; then how often it must run to fill a window.
@@ -219,31 +220,41 @@ def _trial(record: dict[str, Any]) -> Trial:
         session=record["session"],
         machine=record["machine"],
         reason=reading["reason"],
+        idle_watts=reading["idle_watts"],
     )
 
 
 def _result(study: Study, plan: Design, findings: Findings, trials: list[Trial]) -> dict[str, Any]:
     intensity, source = grams(study)
-    arms = {}
-    for name in study.names:
-        mine = [t for t in trials if t.arm == name]
-        joules = [t.joules for t in mine if t.joules is not None]
-        mean = sum(joules) / len(joules) if joules else None
-        accuracies = [t.accuracy for t in mine if t.accuracy is not None]
-        arms[name] = {
-            "runs": len(mine),
-            "joules": mean,
-            "seconds": sum(t.seconds for t in mine) / len(mine),
-            "kilograms": None if mean is None else carbon.kilograms(mean, intensity, study.pue),
-            "accuracy": sum(accuracies) / len(accuracies) if accuracies else None,
-        }
     return {
-        "arms": arms,
+        "arms": [_means(study, name, trials, intensity) for name in study.names],
         "grams_per_kwh": {"value": intensity, "source": source},
         "detectable": plan.detectable,
         **findings.as_dict(),
         "lines": [c.line for c in findings.comparisons],
     }
+
+
+def _means(study: Study, name: str, trials: list[Trial], intensity: float) -> dict[str, Any]:
+    """What one run of an arm takes on average; ``None`` where nothing is known."""
+    mine = [t for t in trials if t.arm == name]
+    joules = _mean([t.joules for t in mine])
+    rest = _mean([None if t.idle_watts is None else t.idle_watts * t.seconds for t in mine])
+    return {
+        "name": name,
+        "runs": len(mine),
+        "joules": joules,
+        "idle_joules": rest,
+        "net_joules": None if joules is None or rest is None else joules - rest,
+        "seconds": _mean([t.seconds for t in mine]),
+        "kilograms": None if joules is None else carbon.kilograms(joules, intensity, study.pue),
+        "accuracy": _mean([t.accuracy for t in mine]),
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _emissions(run: Run, study: Study, plan: Design) -> str:

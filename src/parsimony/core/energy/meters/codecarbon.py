@@ -6,6 +6,7 @@ so that nobody takes a model for a measurement (codecarbon 477, 493, 304, 583).
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from parsimony.core.energy.meter import EnergyMeter
@@ -32,7 +33,9 @@ class CodeCarbon(EnergyMeter):
         require("codecarbon", "energy")
 
     def _begin(self) -> None:
-        self._tracker: Any = require("codecarbon", "energy").OfflineEmissionsTracker(
+        package = require("codecarbon", "energy")
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # before it reads log_level
+        self._tracker: Any = package.OfflineEmissionsTracker(
             country_iso_code="FRA",  # it insists on one; energy does not depend on it
             measure_power_secs=self.tick,
             save_to_file=False,
