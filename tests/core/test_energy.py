@@ -202,7 +202,7 @@ def test_a_window_of_few_ticks_is_rejected(fake: FakeNvml, monkeypatch) -> None:
     reading = meter.stop()
     assert (reading.quality, reading.seconds) == ("none", 1.2)
     assert reading.reason == (
-        "a window of this meter must last 5 s (100 ticks of 0.1 s, or 5 s), but lasted 1.2 s. "
+        "a window of this meter must last 5 s (100 ticks, or 5 s), but lasted 1.2 s. "
         "Repeat the work inside the window"
     )
 
@@ -291,6 +291,15 @@ def test_a_wall_meters_log_is_integrated_over_the_window(tmp_path: Path, monkeyp
     reading = meter.stop()
     assert reading.joules == pytest.approx(9.5 * 100 + 10 * 150 + 0.5 * 200, rel=1e-12)
     assert reading.quality == "measured"
+
+
+def test_a_window_of_few_lines_of_the_log_is_rejected(tmp_path: Path, monkeypatch) -> None:
+    times = np.arange(0.0, 31.0, 0.02)
+    meter = PowerFile(file=log(tmp_path / "wall.csv", times, np.full_like(times, 100)))
+    assert meter.window == pytest.approx(2)
+    clock(monkeypatch, meter, 10.0, 11.0)
+    meter.start()
+    assert "must last 2 s (100 ticks, or 5 s), but lasted 1 s" in meter.stop().reason
 
 
 def test_a_log_may_give_iso_times(tmp_path: Path, monkeypatch) -> None:

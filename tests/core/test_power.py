@@ -1,4 +1,4 @@
-"""Power of t tests, against the noncentral t distribution and the figures of the paper's sheet."""
+"""Power of t tests, against the noncentral t distribution and known figures."""
 
 from __future__ import annotations
 

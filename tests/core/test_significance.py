@@ -1,4 +1,4 @@
-"""Tests and effect sizes, against the figures of the paper's sheet and their closed forms."""
+"""Tests and effect sizes, against known figures and their closed forms."""
 
 from __future__ import annotations
 

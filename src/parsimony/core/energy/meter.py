@@ -11,7 +11,7 @@ from parsimony.core.energy.reading import Quality, Reading
 from parsimony.core.errors import InputError, MeterError, nearest
 from parsimony.core.registry import discover
 
-_LONGEST = 5.0  # seconds; the sheet of rules asks for no more
+_LONGEST = 5.0  # seconds
 _TICKS = 100
 
 
@@ -42,7 +42,7 @@ class EnergyMeter(ABC):
     @property
     def window(self) -> float:
         """Shortest window in seconds: 100 ticks, or 5 s where those take longer."""
-        return min(_LONGEST, _TICKS * self.tick)
+        return shortest_window(self.tick)
 
     @property
     @abstractmethod
@@ -90,8 +90,8 @@ class EnergyMeter(ABC):
             joules = self._end(begin, end)
             if seconds < self.window:
                 raise MeterError(
-                    f"a window of this meter must last {self.window:g} s ({_TICKS} ticks of "
-                    f"{self.tick:g} s, or {_LONGEST:g} s), but lasted {seconds:.3g} s",
+                    f"a window of this meter must last {self.window:.3g} s ({_TICKS} ticks, or "
+                    f"{_LONGEST:g} s), but lasted {seconds:.3g} s",
                     hint="Repeat the work inside the window",
                 )
             if not 0 <= joules < float("inf"):
@@ -99,6 +99,11 @@ class EnergyMeter(ABC):
         except MeterError as error:
             return Reading.none(seconds, self.source, str(error))
         return Reading(joules, seconds, self.source, self.quality)
+
+
+def shortest_window(tick: float) -> float:
+    """Seconds that a window must last where the counter changes every ``tick`` seconds."""
+    return min(_LONGEST, _TICKS * tick)
 
 
 def synchronise(device: str) -> None:

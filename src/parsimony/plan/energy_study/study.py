@@ -23,7 +23,7 @@ from parsimony.core.console import Console
 from parsimony.core.energy import nvml
 from parsimony.core.errors import InputError, InterruptedRun, MeterError
 from parsimony.core.run import Run, machine
-from parsimony.plan.energy_study import precision, work
+from parsimony.plan.energy_study import work
 from parsimony.plan.energy_study.analysis import Findings, Trial, analyse
 from parsimony.plan.energy_study.config import Arm, Study, parse
 from parsimony.plan.energy_study.design import Design, Slot, design
@@ -199,7 +199,9 @@ class _Session:
         outcome = work.run(arm, seed)
         energy.synchronise(self._study.device)
         if arm.arguments.get("precision") == "fp32" and self._study.device.startswith("cuda"):
-            precision.check_strict(arm.name)
+            from parsimony.plan.energy_study.precision import check_strict
+
+            check_strict(arm.name)
         return outcome
 
     def _save(self) -> None:

@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from parsimony.core.energy.meter import EnergyMeter
+import numpy as np
+
+from parsimony.core.energy.meter import EnergyMeter, shortest_window
 from parsimony.core.energy.reading import trapezoid
 from parsimony.core.errors import DataError, MeterError
 
@@ -32,6 +34,12 @@ class PowerFile(EnergyMeter):
     def __init__(self, device: str = "cpu", file: Path | None = None) -> None:
         super().__init__(device)
         self._file = file
+
+    @property
+    def window(self) -> float:
+        """As for every meter; a tick is the median time between two lines of the log."""
+        times, _ = self._samples()
+        return shortest_window(float(np.median(np.diff(times))) if len(times) > 1 else 0.0)
 
     @property
     def source(self) -> str:
