@@ -150,6 +150,9 @@ class FakeNvml(types.ModuleType):
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         return index
 
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
+        return name
+
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:
         return self.millijoules
 
@@ -243,6 +246,18 @@ def test_no_package_says_so(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(MeterError, match=r"^nvidia-ml-py is not installed$"):
         NvmlPower("cuda").check()
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "handle"),
+    [("", "cuda:1", 1), ("3,2", "cuda:1", 2), ("GPU-a", "cuda", "GPU-a"), ("5", "cuda:0", 5)],
+)
+def test_the_gpu_is_the_one_that_cuda_sees(
+    fake: FakeNvml, monkeypatch, visible: str, device: str, handle: int | str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with nvml.gpu(device) as (_, found):
+        assert found == handle
 
 
 def test_conditions_and_strangers_of_a_gpu(fake: FakeNvml) -> None:

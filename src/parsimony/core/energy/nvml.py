@@ -12,7 +12,10 @@ from parsimony.core.errors import MeterError
 
 @contextmanager
 def gpu(device: str) -> Iterator[tuple[Any, Any]]:
-    """``(pynvml, handle)`` of ``"cuda"`` or ``"cuda:N"``, in NVML's own order of devices.
+    """``(pynvml, handle)`` of ``"cuda"`` or ``"cuda:N"``: the N-th of ``CUDA_VISIBLE_DEVICES``.
+
+    Where that is not set, the N-th in NVML's own order, which is CUDA's on machines whose GPUs
+    are all alike.
 
     Raises:
         MeterError: no nvidia-ml-py, no driver, or NVML refuses what the block asks for.
@@ -24,9 +27,19 @@ def gpu(device: str) -> Iterator[tuple[Any, Any]]:
     number = int(device.partition(":")[2] or 0)
     try:
         pynvml.nvmlInit()
-        yield pynvml, pynvml.nvmlDeviceGetHandleByIndex(number)
+        yield pynvml, _handle(pynvml, number)
     except pynvml.NVMLError as error:
         raise MeterError(f"NVML does not answer: {error}") from None
+
+
+def _handle(nvml: Any, number: int) -> Any:
+    visible = [v for v in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if v]
+    if number >= len(visible):
+        return nvml.nvmlDeviceGetHandleByIndex(number)
+    name = visible[number].strip()
+    if name.isdigit():
+        return nvml.nvmlDeviceGetHandleByIndex(int(name))
+    return nvml.nvmlDeviceGetHandleByUUID(name)
 
 
 def conditions(device: str) -> dict[str, float]:
