@@ -148,6 +148,14 @@ def test_idle_power_is_measured_before_and_after_and_stands_beside(
     assert full["joules"] - full["net_joules"] == full["idle_joules"] == 200
 
 
+def test_other_processes_on_the_gpu_are_warned_of(tmp_path: Path, arms: list, monkeypatch) -> None:
+    monkeypatch.setattr(studies.nvml, "strangers", lambda _: {4: 0.25})
+    monkeypatch.setattr(studies.nvml, "conditions", lambda _: {"celsius": 41.0})
+    result = studies.start(study(device="cuda"), tmp_path / "run", 0, QUIET)
+    assert result["warnings"] == ["session 0: process 4 was on the GPU too, with 25% of its memory"]
+    assert json.loads((tmp_path / "run/sessions/0.json").read_text())["gpu"] == {"celsius": 41.0}
+
+
 def test_short_work_is_repeated_until_it_fills_a_window(
     tmp_path: Path, arms: list, monkeypatch
 ) -> None:

@@ -107,6 +107,7 @@ def _finish(run: Run, console: Console) -> dict[str, Any]:
             raise InterruptedRun(command) from None
         trials = [_trial(run.read(f"runs/{slot.number}.json")) for slot in plan.order]
         result = _result(study, plan, analyse(study, trials), trials)
+        result["warnings"] = [*result["warnings"], *_strangers(run)]
         artifacts.write_text(run.folder / "emissions.csv", _emissions(run, study, plan))
         run.write("result.json", result)
         run.finish()
@@ -139,8 +140,6 @@ class _Session:
             if study.device.startswith("cuda"):
                 self._record["gpu"] = nvml.conditions(study.device)
                 self._record["strangers"] = nvml.strangers(study.device)
-                for process, share in self._record["strangers"].items():
-                    console.say(f"Process {process} is on the GPU too, with {share:.0%} of it")
         self._idle = self._rest()
         self._record["idle_watts_before"] = self._idle
         self._save()
@@ -206,6 +205,15 @@ class _Session:
 
     def _save(self) -> None:
         self._run.write(f"sessions/{self.number}.json", self._record)
+
+
+def _strangers(run: Run) -> list[str]:
+    """A warning for every other process that a session found on its GPU."""
+    return [
+        f"session {file.stem}: process {process} was on the GPU too, with {share:.0%} of its memory"
+        for file in sorted((run.folder / "sessions").glob("*.json"))
+        for process, share in artifacts.read_json(file).get("strangers", {}).items()
+    ]
 
 
 def _trial(record: dict[str, Any]) -> Trial:
