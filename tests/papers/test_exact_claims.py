@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from parsimony.core.errors import MissingExtraError
 from parsimony.papers import Claim, card, cards
 from parsimony.papers.claim import judge
 
@@ -15,7 +16,10 @@ EXACT = [(c.slug, claim) for c in cards() for claim in c.claims if claim.level =
 )
 def test_exact_claim(claim: Claim) -> None:
     pytest.importorskip("peft")
-    measured = claim.run()
+    try:
+        measured = claim.run()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
     assert judge(claim, measured), f"{measured.value} against {claim.published}"
 
 

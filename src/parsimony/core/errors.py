@@ -4,6 +4,7 @@ ParsimonyError                  exit 1   our fault, or not classified
 ├── InputError                  exit 2   the input's fault: rule, value, next step
 │   ├── DataError               ...      bad data: names file, row and column
 │   ├── ArtifactError           ...      a file of ours is missing, changed or incomplete
+│   ├── MeterError              ...      an energy meter that cannot be read, or not be trusted
 │   └── MissingExtraError       ...      an optional package is not installed
 ├── BudgetError                 exit 3   the budget cannot be met; carries the nearest that can
 └── InterruptedRun              exit 130 stopped by the user; carries the command that resumes
@@ -86,6 +87,10 @@ class DataError(InputError):
 
 class ArtifactError(InputError):
     """A file parsimony wrote is missing, incomplete or not what its manifest says."""
+
+
+class MeterError(InputError):
+    """An energy meter cannot be read here, or what it read cannot be trusted."""
 
 
 class MissingExtraError(InputError):

@@ -6,7 +6,8 @@ import contextlib
 import time
 from pathlib import Path
 
-from parsimony.core.energy import EnergyMeter
+from parsimony.core import energy
+from parsimony.core.errors import InputError
 from parsimony.core.footprint import Figure
 
 
@@ -22,22 +23,24 @@ class Meter:
 
     def __init__(self, device: str = "cpu") -> None:
         self._device = device
-        self._energy = EnergyMeter(device)
+        self._energy: energy.EnergyMeter | None = None
         self.seconds = self.energy = self.peak_memory = Figure.unknown("not measured yet")
 
     def __enter__(self) -> Meter:
         forget_peak(self._device)
-        self._energy.start()
+        try:
+            self._energy = energy.best(self._device)
+            self._energy.start()
+        except InputError as error:
+            self._energy, self.energy = None, Figure.unknown(str(error))
         self._begin = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._device.startswith("cuda"):
-            import torch
-
-            torch.cuda.synchronize()
+        energy.synchronise(self._device)
         self.seconds = Figure(time.perf_counter() - self._begin, "measured", "wall time")
-        self.energy = self._energy.stop()
+        if self._energy is not None:
+            self.energy = self._energy.stop().figure()
         self.peak_memory = peak_memory(self._device)
 
 

@@ -52,6 +52,8 @@ class TrainSettings:
         checkpointing: see ``core.thrift``.
         accumulation: parts that the rows of a step are split into; divides ``batch_size``, and
             under torchrun each process's share of it.
+        precision: ``"bf16"`` and ``"fp16"`` (CUDA) compute in 16 bits where torch's autocast holds
+            that safe, with weights in float32; any other name leaves the model as it is.
     """
 
     learning_rate: float
@@ -65,6 +67,7 @@ class TrainSettings:
     device: str = "cpu"
     checkpointing: bool = False
     accumulation: int = 1
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
@@ -220,6 +223,8 @@ def train(
             report_to=[],
             disable_tqdm=True,
             use_cpu=settings.device == "cpu",
+            bf16=settings.precision == "bf16",
+            fp16=settings.precision == "fp16",
             dataloader_pin_memory=settings.device != "cpu",
             remove_unused_columns=False,
             label_names=["labels"],

@@ -1,0 +1,1 @@
+"""One file per energy meter, found by its name."""

@@ -1,0 +1,1 @@
+"""A designed experiment on the energy of trainings: power, random order, meter, corrected tests."""
