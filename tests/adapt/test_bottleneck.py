@@ -370,10 +370,11 @@ def test_papers_names_of_placements_and_adapterhubs_are_taken() -> None:
 
 
 def test_dropped_blocks_get_no_adapter(tmp_path: Path) -> None:
-    with torch.device("meta"):
-        model = peft.get_peft_model(small("t5"), BottleneckConfig(width=2, adapter_drop=1))
-    found = places(model)
-    assert len(found) == 4 and all(".block.1." in path for path in found)
+    for upper in ({"adapter_drop": 1}, {"layers_to_transform": [1]}):
+        with torch.device("meta"):
+            model = peft.get_peft_model(small("t5"), BottleneckConfig(width=2, **upper))
+        found = places(model)
+        assert len(found) == 4 and all(".block.1." in path for path in found)
     base = language("gpt2")
     chosen = settled(base, layers_to_transform=[1], placement="ffn")
     assert [p.split(".h.")[1] for p in places(chosen)] == ["1.mlp.c_proj"]
@@ -382,6 +383,8 @@ def test_dropped_blocks_get_no_adapter(tmp_path: Path) -> None:
     assert torch.equal(
         load_adapter(language("gpt2"), tmp_path).eval()(input_ids=IDS).logits, expected
     )
+    whole = settled(language("gpt2"), placement="ffn").peft_config["default"]
+    assert whole.target_modules == PLACES["gpt2"].pattern("ffn", "serial")
     named = settled(language("gpt2"), target_modules=["mlp.c_proj"], adapter_drop=1)
     assert [p.split(".h.")[1] for p in places(named)] == ["1.mlp.c_proj"]
 

@@ -281,7 +281,10 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, restore: bool) -> N
     }  # fmt: skip
 
     def trained(checkpoint: str | None) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        made = trainer(tmp_path, ist(drop_moments_after=4, memory_cap=1.0), **saving)
+        ours = ist(
+            redraw_every=2, drop_moments_after=4, memory_cap=1.0, file=tmp_path / "layers.json"
+        )
+        made = trainer(tmp_path, ours, **saving)
         made.train(checkpoint)
         callback = next(  # the trainer may have put another object in the place of ours
             c for c in made.callback_handler.callbacks if isinstance(c, ImportanceSparseTuning)
@@ -291,7 +294,7 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, restore: bool) -> N
     once, report = trained(None)
     again, reported = trained(str(tmp_path / "checkpoint-7"))
     assert all(torch.equal(p, once[name]) for name, p in again.items())
-    assert reported == report
+    assert reported == report == json.loads((tmp_path / "layers.json").read_text())
     assert report["steps"] == 14 and any(report["importance"].values())
 
 

@@ -157,7 +157,6 @@ class SublayerModel(AdapterTuner):
             )
         if config.adapter_drop or (by_place and config.layers_to_transform is not None):
             config.target_modules = self._kept(config, list(self._targets(config, model)))
-            config.layers_to_transform = None  # said by the names now
         if config.train_norms:
             names = self._norm_names(model, set(config.modules_to_save or ()))
             config.modules_to_save = sorted({*(config.modules_to_save or []), *names})
