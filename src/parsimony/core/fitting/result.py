@@ -32,7 +32,7 @@ class Fit:
     Attributes:
         law: which.
         theta: the parameters, [P].
-        draws: those of the bootstrap, [bootstraps, P].
+        draws: those of the bootstrap, [bootstraps, P], spread a little where the runs are few.
         residuals: logarithm of predicted over observed, of the rows of the fit, [n].
         ranges: fitted (least, greatest) of each quantity of ``law.extents``.
         objective: the summed robust loss.

@@ -96,7 +96,7 @@ class KaplanData(LossLaw):
                 "alpha_D": alpha_d}  # fmt: skip
 
 
-class KaplanBatch(Law):
+class KaplanBatch(PowerSum):
     """Critical batch size in tokens at a loss. The search sees log B_star and 1 / alpha_B."""
 
     name = "kaplan-batch"
@@ -107,15 +107,35 @@ class KaplanBatch(Law):
     parameters = ("b", "steepness")
     positive = ("steepness",)
     delta = float("inf")
-
-    def evaluate(self, theta: Array, x: Columns) -> tuple[Array, Array]:
-        log = np.log(x["loss"])
-        value = theta[..., 0, None] - theta[..., 1, None] * log
-        slopes = np.broadcast_arrays(np.ones_like(value), -log)
-        return value, np.stack(slopes, axis=-2)
+    terms = (("b", {"loss": "steepness"}),)
 
     def starts(self, x: Columns, y: Array) -> Array:
         return np.array([[15.0, 5.0]])
 
     def constants(self, theta: Array) -> dict[str, Array]:
         return {"B_star": np.exp(theta[..., 0]), "alpha_B": 1 / theta[..., 1]}
+
+
+class KaplanTradeoff(Law):
+    """Steps to one loss at several batch sizes: ``(S/S_min - 1)(E/E_min - 1) = 1``, E = B S."""
+
+    name = "kaplan-tradeoff"
+    formula = "S = S_min (1 + B_crit / B)"
+    source = _SOURCE
+    columns = ("B",)
+    target = "S"
+    parameters = ("s", "c")
+    delta = float("inf")
+
+    def evaluate(self, theta: Array, x: Columns) -> tuple[Array, Array]:
+        slowed = theta[..., 1, None] - np.log(x["B"])
+        value = theta[..., 0, None] + np.logaddexp(0, slowed)
+        slopes = np.broadcast_arrays(np.ones_like(value), 1 / (1 + np.exp(-slowed)))
+        return value, np.stack(slopes, axis=-2)
+
+    def starts(self, x: Columns, y: Array) -> Array:
+        middle = float(np.median(np.log(x["B"])))
+        return np.array([[y.min(), middle - 3], [y.min(), middle], [y.min() - 2, middle + 3]])
+
+    def constants(self, theta: Array) -> dict[str, Array]:
+        return {"S_min": np.exp(theta[..., 0]), "B_crit": np.exp(theta[..., 1])}
