@@ -360,8 +360,8 @@ def test_what_is_no_lokr_is_not_exported(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_the_authors_is_read_in_their_order(tmp_path: Path) -> None:
-    diffusers = pytest.importorskip("diffusers")
-    attention = diffusers.models.attention_processor.Attention(24, heads=2, dim_head=8)
+    processor = pytest.importorskip("diffusers.models.attention_processor")
+    attention = processor.Attention(24, heads=2, dim_head=8)
     model = nn.ModuleDict({"attn1": attention})
     torch.manual_seed(0)
     tensors = {}
@@ -370,7 +370,8 @@ def test_a_checkpoint_of_the_authors_is_read_in_their_order(tmp_path: Path) -> N
         key = f"unet.attn1.processor.to_{name}_lora"
         tensors[f"{key}.down.weight"] = torch.randn(8, 4)
         tensors[f"{key}.up.weight"] = torch.randn(outputs // 4, inputs // 8)
-    save_file(tensors, tmp_path / "official.safetensors")
+    other = {"text_encoder.of_another_part": torch.zeros(1)}
+    save_file(tensors | other, tmp_path / "official.safetensors")
     adapted = load_official(model, tmp_path / "official.safetensors")
     for name, path in (("q", "to_q"), ("out", "to_out.0")):
         layer = adapted.base_model.model["attn1"].get_submodule(path)

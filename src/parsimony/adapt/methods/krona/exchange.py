@@ -62,7 +62,6 @@ def export_lokr(model: nn.Module, folder: Path, *, adapter: str = "default") -> 
     config = peft.LoKrConfig(
         r=rank, alpha=rank, decompose_factor=sizes.pop(), target_modules=list(products)
     )
-    folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(str(folder))
     tensors = {}
     for path, (a, b) in products.items():

@@ -103,7 +103,6 @@ class Subspace(nn.Module):
         for name, value in self.module.state_dict().items():
             if name not in parameters:
                 tensors[f"module.{name}"] = value
-        folder.mkdir(parents=True, exist_ok=True)
         contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         artifacts.write_bytes(folder / "subspace.safetensors", save(contiguous))
         record = {
