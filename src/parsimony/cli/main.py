@@ -11,6 +11,7 @@ import json
 import os
 import pkgutil
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 import typer
@@ -38,7 +39,8 @@ def build() -> typer.Typer:
     """Assemble the app.
 
     A verb module defines ``app`` (a group of commands) or ``command``. A verb that is a package
-    has the ``command`` of its ``run.py``, and those of its other files as commands below.
+    has the ``command`` of its ``run.py``, where there is one, and those of its other files as
+    commands below.
     """
     app = typer.Typer(
         name="parsimony",
@@ -67,9 +69,20 @@ def build() -> typer.Typer:
             name: importlib.import_module(f"{module.__name__}.{name}") for name in _inside(module)
         }
         own = below.pop("run", module)
-        functions = {name: child.command for name, child in below.items()}
+        functions = {name.replace("_", "-"): child.command for name, child in below.items()}
+        if not hasattr(own, "command"):
+            app.add_typer(_group(functions, module.__doc__), name=verb)
+            continue
         app.command(name=verb, cls=nest(functions))(own.command)
     return app
+
+
+def _group(commands: dict[str, Callable[..., None]], says: str | None) -> typer.Typer:
+    """A verb that only holds others; its help is what its package says of it after a colon."""
+    group = typer.Typer(help=(says or "").partition(": ")[2], no_args_is_help=True)
+    for name, function in commands.items():
+        group.command(name)(function)
+    return group
 
 
 def _version(value: bool) -> None:

@@ -1,1 +1,1 @@
-"""Decide how many parameters to train, on what, and how: pure functions of tables and constants."""
+"""Decide how many, on what: sizes, schedules, layouts and costs, before anything is spent."""

@@ -20,11 +20,14 @@ TABLE = "the table"
 def positive(table: pd.DataFrame, names: Iterable[str], file: str = TABLE) -> dict[str, Array]:
     """Columns by name, [n] each, as floats: products of whole numbers such as 6ND overflow.
 
+    Errors number the rows by an index that is called ``row``, and else from 1.
+
     Raises:
         DataError: no rows; a column is not there; a value is missing, no number or not positive.
     """
     if not len(table):
         raise DataError("a table needs at least one row", file=file)
+    numbers = table.index if table.index.name == "row" else range(1, len(table) + 1)
     found = {}
     for name in names:
         if name not in table.columns:
@@ -34,10 +37,10 @@ def positive(table: pd.DataFrame, names: Iterable[str], file: str = TABLE) -> di
                 hint=f"{nearest(name, map(str, table.columns))}. Rename with --columns {name}=...",
             )
         values = [_number(value) for value in table[name]]
-        for row, (number, given) in enumerate(zip(values, table[name], strict=True), 1):
+        for row, number, given in zip(numbers, values, table[name], strict=True):
             if not (math.isfinite(number) and number > 0):
                 raise DataError(
-                    "a law needs a positive number", file=file, row=row, column=name, got=given
+                    "a law needs a positive number", file=file, row=int(row), column=name, got=given
                 )
         found[name] = np.array(values)
     return found

@@ -1,0 +1,1 @@
+"""``parsimony plan``: Decide how many, on what, before anything is spent."""
