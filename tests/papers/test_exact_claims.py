@@ -6,6 +6,7 @@ import pytest
 
 from parsimony.papers import Claim, card, cards
 from parsimony.papers.claim import judge
+from parsimony.papers.tables import MissingTableError
 
 EXACT = [(c.slug, claim) for c in cards() for claim in c.claims if claim.level == "exact"]
 
@@ -15,7 +16,10 @@ EXACT = [(c.slug, claim) for c in cards() for claim in c.claims if claim.level =
 )
 def test_exact_claim(claim: Claim) -> None:
     pytest.importorskip("peft")
-    measured = claim.run()
+    try:
+        measured = claim.run()
+    except MissingTableError as error:
+        pytest.skip(str(error))
     assert judge(claim, measured), f"{measured.value} against {claim.published}"
 
 
