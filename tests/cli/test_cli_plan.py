@@ -152,6 +152,8 @@ def test_pretrain_takes_a_fit_of_ones_own(fitted: Path, capsys: pytest.CaptureFi
          "column 'corpus': no row has this value, but got 'c'"),
         (("fit", "{runs}", "--law", "chinchilla", *NAMED, "--setting", "tokenize=x"),
          "unknown provenance 'tokenize'. Did you mean 'tokenizer'?"),
+        (("fit", "{runs}", "--law", "chinchilla", "--columns", "N=params,D=tokens,loss=params",
+          "--where", "corpus=a"), "runs.csv, row 31, column 'loss': a loss is in nats per token"),
         (("predict", "{runs}", "{runs}"), "runs.csv must be JSON"),
         (("predict", "{fit}", "{runs}", *NAMED, "--setting", "tokenizer=gpt2"),
          "tokenizer is 'bytes' in one and 'gpt2' in the other"),

@@ -45,8 +45,7 @@ def read(path: Path, columns: str = "", where: str = "") -> pd.DataFrame:
         table = table[table[name].astype(str) == value]
         if table.empty:
             raise DataError("no row has this value", file=path, column=name, got=value)
-    for name, column in pairs(columns, "--columns").items():
+    chosen = pairs(columns, "--columns")
+    for column in chosen.values():
         require_column(table, column, str(path))
-        table = table.drop(columns=name if name in table.columns and name != column else [])
-        table = table.rename(columns={column: name})
-    return table.rename_axis("row")
+    return table.assign(**{name: table[c] for name, c in chosen.items()}).rename_axis("row")

@@ -20,14 +20,12 @@ TABLE = "the table"
 def positive(table: pd.DataFrame, names: Iterable[str], file: str = TABLE) -> dict[str, Array]:
     """Columns by name, [n] each, as floats: products of whole numbers such as 6ND overflow.
 
-    Errors number the rows by an index that is called ``row``, and else from 1.
-
     Raises:
         DataError: no rows; a column is not there; a value is missing, no number or not positive.
     """
     if not len(table):
         raise DataError("a table needs at least one row", file=file)
-    numbers = table.index if table.index.name == "row" else range(1, len(table) + 1)
+    numbers = row_numbers(table)
     found = {}
     for name in names:
         if name not in table.columns:
@@ -40,10 +38,17 @@ def positive(table: pd.DataFrame, names: Iterable[str], file: str = TABLE) -> di
         for row, number, given in zip(numbers, values, table[name], strict=True):
             if not (math.isfinite(number) and number > 0):
                 raise DataError(
-                    "a law needs a positive number", file=file, row=int(row), column=name, got=given
+                    "a law needs a positive number", file=file, row=row, column=name, got=given
                 )
         found[name] = np.array(values)
     return found
+
+
+def row_numbers(table: pd.DataFrame) -> list[int]:
+    """How errors call the rows: by an index that is named ``row``, and else from 1."""
+    if table.index.name == "row":
+        return [int(row) for row in table.index]
+    return list(range(1, len(table) + 1))
 
 
 def _number(value: Any) -> float:

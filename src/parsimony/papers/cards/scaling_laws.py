@@ -709,7 +709,8 @@ def recovery() -> Measurement:
                 curves.append(pd.DataFrame(run))
         ends = KAPLAN.converged(sizes) * np.exp(random.normal(0, 0.005, len(sizes)))
         converged = pd.DataFrame({"N": sizes, "loss": ends})
-        report = fit_kaplan(pd.concat(curves), converged, bootstraps=60, seed=seed).report()
+        found = fit_kaplan(pd.concat(curves), converged, warm_up=0, bootstraps=60, seed=seed)
+        report = found.report()
         for name, value in asdict(KAPLAN).items():
             inside[name] += report.loc[name, "low"] <= value <= report.loc[name, "high"]
     return Measurement(min(inside.values()) / repeats, note=f"{repeats} repeats, 0.5 % noise")
