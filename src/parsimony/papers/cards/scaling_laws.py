@@ -712,5 +712,6 @@ def recovery() -> Measurement:
         found = fit_kaplan(pd.concat(curves), converged, warm_up=0, bootstraps=60, seed=seed)
         report = found.report()
         for name, value in asdict(KAPLAN).items():
-            inside[name] += report.loc[name, "low"] <= value <= report.loc[name, "high"]
+            low, high = report.loc[name, ["low", "high"]]
+            inside[name] += bool(low <= value <= high)
     return Measurement(min(inside.values()) / repeats, note=f"{repeats} repeats, 0.5 % noise")
