@@ -89,4 +89,4 @@ def test_a_step_without_its_runs_is_refused(
     table: pd.DataFrame, given: dict[str, object], text: str
 ) -> None:
     with pytest.raises(InputError, match=text):
-        fit_kaplan(table, bootstraps=2, **given)  # type: ignore[arg-type]
+        fit_kaplan(table, **({"bootstraps": 2, "warm_up": 500} | given))  # type: ignore[arg-type]

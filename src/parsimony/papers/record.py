@@ -18,6 +18,7 @@ from parsimony.core import artifacts
 from parsimony.core.errors import ArtifactError, InputError, MissingExtraError
 from parsimony.papers.catalogue import Card
 from parsimony.papers.claim import Claim, Measurement, judge
+from parsimony.papers.tables import MissingTableError
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -89,6 +90,7 @@ def execute(card: Card, claim: Claim, command: str) -> Result:
 
     Raises:
         MissingExtraError: a package the claim needs is absent; that says nothing on the paper.
+        MissingTableError: nor does a table that is absent.
     """
     started = time.perf_counter()
     measurement, error = None, ""
@@ -97,7 +99,7 @@ def execute(card: Card, claim: Claim, command: str) -> Result:
         if not isinstance(measurement, Measurement):
             error = f"TypeError: the claim returned {type(measurement).__name__}, no Measurement"
             measurement = None
-    except MissingExtraError:
+    except (MissingExtraError, MissingTableError):
         raise
     except Exception as problem:
         error = " ".join(f"{type(problem).__name__}: {problem}".split())

@@ -10,7 +10,7 @@ import numpy as np
 
 from parsimony.core.errors import DataError, InputError
 from parsimony.core.fitting import Law
-from parsimony.core.fitting.columns import positive
+from parsimony.core.fitting.columns import positive, row_numbers
 from parsimony.core.fitting.law import Array, Columns
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class LossLaw(Law):
             row = int((loss > PERPLEXITY).argmax())
             raise DataError(
                 "a loss is in nats per token, and this looks like a perplexity",
-                file=file, row=row + 1, column=self.target, got=float(loss[row]),
+                file=file, row=row_numbers(table)[row], column=self.target, got=float(loss[row]),
                 hint="Give its logarithm; losses in bits are to be multiplied by ln 2",
             )  # fmt: skip
         for name, what in ((UNIT, "units of the loss"), (COUNTING, "ways of counting N")):
@@ -68,7 +68,7 @@ class LossLaw(Law):
                 raise DataError(
                     f"'{self.name}' is a law of runs that repeat no data, and this one saw more "
                     f"tokens than its {tokens[UNIQUE][row]:.4g} unique ones",
-                    file=file, row=row + 1, column="D", got=float(tokens["D"][row]),
+                    file=file, row=row_numbers(table)[row], column="D", got=float(tokens["D"][row]),
                     hint="Leave such runs out",
                 )  # fmt: skip
         return ()

@@ -25,6 +25,7 @@ def positive(table: pd.DataFrame, names: Iterable[str], file: str = TABLE) -> di
     """
     if not len(table):
         raise DataError("a table needs at least one row", file=file)
+    numbers = row_numbers(table)
     found = {}
     for name in names:
         if name not in table.columns:
@@ -34,13 +35,20 @@ def positive(table: pd.DataFrame, names: Iterable[str], file: str = TABLE) -> di
                 hint=f"{nearest(name, map(str, table.columns))}. Rename with --columns {name}=...",
             )
         values = [_number(value) for value in table[name]]
-        for row, (number, given) in enumerate(zip(values, table[name], strict=True), 1):
+        for row, number, given in zip(numbers, values, table[name], strict=True):
             if not (math.isfinite(number) and number > 0):
                 raise DataError(
                     "a law needs a positive number", file=file, row=row, column=name, got=given
                 )
         found[name] = np.array(values)
     return found
+
+
+def row_numbers(table: pd.DataFrame) -> list[int]:
+    """How errors call the rows: by an index that is named ``row``, and else from 1."""
+    if table.index.name == "row":
+        return [int(row) for row in table.index]
+    return list(range(1, len(table) + 1))
 
 
 def _number(value: Any) -> float:

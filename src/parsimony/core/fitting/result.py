@@ -12,7 +12,7 @@ import numpy as np
 
 from parsimony.core import artifacts
 from parsimony.core.errors import ArtifactError, InputError, nearest, require
-from parsimony.core.fitting.columns import TABLE, positive
+from parsimony.core.fitting.columns import TABLE, positive, row_numbers
 from parsimony.core.fitting.law import Array, Columns, Law
 from parsimony.core.fitting.provenance import Provenance
 
@@ -147,7 +147,7 @@ class Fit:
         if excess.max() > 1 and not beyond:
             row = int(excess.argmax())
             raise InputError(
-                f"{file}, row {row + 1}: outside the domain of '{self.law.name}': "
+                f"{file}, row {row_numbers(table)[row]}: outside the domain of '{self.law.name}': "
                 f"{self._farthest(x, row)}",
                 hint="Fit larger runs, or ask for an answer beyond reach (--beyond), with a "
                 "wider band",

@@ -78,7 +78,7 @@ def fit_kaplan(
     curves: pd.DataFrame,
     converged: pd.DataFrame | None = None,
     *,
-    warm_up: float = 0,
+    warm_up: float,
     levels: int = LEVELS,
     bootstraps: int = 200,
     seed: int = 0,
@@ -92,7 +92,7 @@ def fit_kaplan(
             size must have at least 3 batch sizes.
         converged: N and loss of runs that were trained until the loss was flat; the ends of the
             curves, which must then be flat, when ``None``.
-        warm_up: points of the first so many steps are left out.
+        warm_up: points of the first so many steps are left out; the law does not hold there.
         levels: losses of the ladder of step 2.
         bootstraps: resamples of the runs.
         seed: of the resamples.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SOURCE = "Li et al. 2025, arXiv 2503.04715"
 REACH = 30.0
+FEW_TOKENS = 4096
 
 
 class _OnePower:
@@ -34,7 +35,13 @@ class _OnePower:
     parameters: ClassVar[tuple[str, ...]]
 
     def check(self, table: pd.DataFrame, file: str) -> tuple[str, ...]:
-        """Three different values of each column, or its exponent cannot be known."""
+        """Three different values of each column, or its exponent cannot be known; B in tokens."""
+        if "B" in table.columns and (positive(table, ["B"], file)["B"] < FEW_TOKENS).any():
+            raise InputError(
+                f"{file}: B is in tokens per step, and fewer than {FEW_TOKENS} look like sequences",
+                got=float(table["B"].astype(float).min()),
+                hint="Multiply by the tokens of a sequence",
+            )
         for name, values in positive(table, self.columns, file).items():
             if len(np.unique(values)) < 3:
                 raise InputError(

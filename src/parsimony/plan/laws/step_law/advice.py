@@ -9,6 +9,7 @@ import numpy as np
 
 from parsimony.core.errors import InputError
 from parsimony.core.fitting.law import Array
+from parsimony.plan.laws.step_law import FEW_TOKENS
 from parsimony.plan.laws.step_law.rivals import RIVALS, step_batch, step_rate
 
 # Of the 1,000 bootstrap fits in the official repository (data/steplaw_bootstrap_1000.csv): means
@@ -28,7 +29,6 @@ BATCH_COVARIANCE = np.array([
 WARM_UP = 2000
 FIXED_FINAL_RATE = "cosine-fixed"
 SCHEDULES = (FIXED_FINAL_RATE, "cosine-fraction", "wsd", "constant", "other")
-FEW_TOKENS = 4096
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from parsimony.core.errors import InputError, nearest, require
+from parsimony.plan.laws.step_law import REACH
 
 if TYPE_CHECKING:
     import pandas as pd
-
-REACH = 30.0
 
 
 @dataclass(frozen=True)
