@@ -3,8 +3,8 @@
 ``python benchmarks/plan_laws.py [--json]`` prints two ratios with their spread, SciPy's time over
 ours for 72 starts and for 4,000 resamples from the optimum (SciPy's share of which is timed on
 100), and the largest relative difference of the losses, ours over SciPy's minus 1. Both have the
-same starts, weights, analytic gradient and scaled objective. The runs are Epoch AI's 240 points where
-``PARSIMONY_DATA`` has them, and else 240 made-up ones.
+same starts, weights, analytic gradient and scaled objective. The runs are Epoch AI's 240 points
+where ``PARSIMONY_DATA`` has them, and else 240 made-up ones.
 """
 
 from __future__ import annotations
