@@ -209,5 +209,9 @@ def test_virtual_tokens_leave_room_for_the_window(
                            tmp_path / "none")  # fmt: skip
     assert {c.method for c in plan.candidates} == {"lora"}
     assert record["dropped"] == [
-        {"method": "prompt", "reason": "no size suits this model and window"}
+        {
+            "method": "prompt",
+            "reason": "tokens=1 puts up to 1 tokens in front of a window of 64, "
+            "and the model takes 64",
+        }
     ]
