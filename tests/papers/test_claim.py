@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +87,16 @@ def test_without_a_published_figure_the_measurement_decides(
 ) -> None:
     promise = make(published=None, published_text="no difference was found")
     assert judge(promise, Measurement(0.1, (-1, 1), holds=holds)) is passes
+
+
+def test_numpys_scalars_become_pythons() -> None:
+    found = Measurement(np.float64(1.5), (np.float32(1), np.int64(2)), holds=np.bool_(True))
+    assert json.dumps(dataclasses.asdict(found)) == (
+        '{"value": 1.5, "interval": [1.0, 2], "note": "", "holds": true}'
+    )
+    assert judge(make(published=None, published_text="it grows"), found)
+    passed = judge(make(tolerance=2), Measurement(np.float64(3)))
+    assert passed is True
 
 
 def test_a_published_figure_is_not_overruled_by_holds() -> None:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from parsimony.core.errors import InputError, nearest
 
@@ -37,6 +37,18 @@ class Measurement:
     interval: tuple[float, float] | None = None
     note: str = ""
     holds: bool | None = None
+
+    def __post_init__(self) -> None:
+        # numpy's scalars are no JSON, and its True is not True.
+        object.__setattr__(self, "value", _plain(self.value))
+        object.__setattr__(self, "holds", _plain(self.holds))
+        if self.interval is not None:
+            low, high = self.interval
+            object.__setattr__(self, "interval", (_plain(low), _plain(high)))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
 
 
 @dataclass(frozen=True)
