@@ -1,0 +1,1 @@
+"""Guess fewer: learning rates that need no total length and no retune."""
