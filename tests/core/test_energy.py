@@ -412,17 +412,13 @@ def test_idle_power_that_cannot_be_read_says_so(tmp_path: Path, monkeypatch) -> 
 
 
 def test_codecarbon_estimates_and_says_what_it_assumed(monkeypatch) -> None:
-    """Seven seconds of real time: CodeCarbon looks for counters, then at the load."""
     pytest.importorskip("codecarbon")
     from parsimony.core.energy.meters.codecarbon import CodeCarbon
 
     meter = CodeCarbon()
-    monkeypatch.setattr(type(meter), "tick", 0.01)
-    energy.idle_watts(meter, 1.5)
+    clock(monkeypatch, meter, 0.0, 10.0, 10.0, 20.0)
+    energy.idle_watts(meter, sleep=lambda _: None)
     meter.start()
-    import time
-
-    time.sleep(1.5)
     reading = meter.stop()
     assert reading.quality == "estimated"
     assert reading.joules is not None and reading.joules > 0

@@ -334,3 +334,11 @@ def test_the_state_of_a_checkpoint_is_plain_data(reference: Path) -> None:
     assert {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"} <= set(
         manifest["files"]
     )
+
+
+def test_an_unknown_precision_is_not_taken_for_the_plain_one() -> None:
+    with pytest.raises(InputError) as error:
+        training.TrainSettings(1e-3, 1, precision="bf61")
+    assert str(error.value) == (
+        "unknown precision, but got 'bf61'. Did you mean 'bf16'? Known: bf16, fp16, fp32, tf32"
+    )

@@ -17,4 +17,8 @@ Seed = Annotated[int, typer.Option("--seed", help="Every random choice derives f
 Out = Annotated[
     Path | None, typer.Option("--out", help="Where the result goes.", show_default=False)
 ]
+Resume = Annotated[
+    Path | None,
+    typer.Option("--resume", help="Go on with this run folder.", show_default=False),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _BITS = {"8bit": 8, "4bit": 4}
 _BLOCK = 64  # values of a 4-bit layer that share a scale
+_TAKE_THEIR_TYPE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm)
 
 
 def quantized_layers(model: nn.Module, base: str, head: Sequence[str]) -> list[str]:
@@ -110,9 +111,6 @@ def settle(model: nn.Module, head: Sequence[str]) -> None:
             # bitsandbytes would reorder the codes at the first evaluation, on some processors only,
             # and round the scales: a run would depend on when and where it was evaluated.
             module.support_avx512bf16_for_cpu = False
-
-
-_TAKE_THEIR_TYPE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm)
 
 
 def _as_stored(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

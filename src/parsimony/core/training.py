@@ -26,10 +26,12 @@ from torch.utils.data import DataLoader, RandomSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from parsimony.core import artifacts, devices
-from parsimony.core.errors import InputError, ParsimonyError
+from parsimony.core.errors import InputError, ParsimonyError, nearest
 
 if TYPE_CHECKING:
     from parsimony.core.scoring import Collate, Rows
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
 # Checkpoints are written so often that at most this many bytes of state are written per step.
 _BYTES_PER_STEP = 8 * 2**20
@@ -53,7 +55,7 @@ class TrainSettings:
         accumulation: parts that the rows of a step are split into; divides ``batch_size``, and
             under torchrun each process's share of it.
         precision: ``"bf16"`` and ``"fp16"`` (CUDA) compute in 16 bits where torch's autocast holds
-            that safe, with weights in float32; any other name leaves the model as it is.
+            that safe, with weights in float32; ``"fp32"`` and ``"tf32"`` leave the model as it is.
     """
 
     learning_rate: float
@@ -74,6 +76,9 @@ class TrainSettings:
             raise InputError("steps, batch size and learning rate must be positive", got=self)
         if self.accumulation < 1 or self.batch_size % self.accumulation:
             raise InputError("accumulation must divide the batch size", got=self)
+        if self.precision not in PRECISIONS:
+            raise InputError("unknown precision", got=self.precision,
+                             hint=nearest(self.precision, PRECISIONS))  # fmt: skip
 
 
 class DivergedError(ParsimonyError):

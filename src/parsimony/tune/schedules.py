@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,7 @@ _NOT_A_STEP_SIZE = ("Prodigy", "DAdapt", "DoG", "LDoG")
 _PROBE, _LOWEST, _HIGHEST = 1e10, 1e-5, 0.1
 
 
-class TokenSchedule(LRScheduler):
+class TokenSchedule(LRScheduler, ABC):
     """A schedule over tokens seen; a subclass gives ``main``.
 
     Args:
@@ -92,9 +93,9 @@ class TokenSchedule(LRScheduler):
         self.tokens_seen = 0
         super().__init__(optimizer)
 
+    @abstractmethod
     def main(self, tokens: float) -> float:
         """Factor of the main stage after ``tokens`` tokens, in [0, 1]."""
-        raise NotImplementedError
 
     def factor(self, tokens: float) -> float:
         """What each group's rate is multiplied by after ``tokens`` tokens, in [0, 1]."""

@@ -96,10 +96,7 @@ def command(
         str | None,
         typer.Option("--address", help="Of a running Ray cluster.", show_default=False),
     ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option("--resume", help="Go on with this run folder.", show_default=False),
-    ] = None,
+    resume: options.Resume = None,
     out: options.Out = None,
     seed: options.Seed = 0,
     dry_run: options.DryRun = False,

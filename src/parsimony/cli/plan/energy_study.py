@@ -18,10 +18,7 @@ def command(
     config: Annotated[
         Path | None, typer.Argument(help="The study, in YAML.", show_default=False)
     ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option("--resume", help="Go on with this run folder.", show_default=False),
-    ] = None,
+    resume: options.Resume = None,
     out: options.Out = None,
     seed: options.Seed = 0,
     dry_run: options.DryRun = False,

@@ -42,7 +42,7 @@ def train(
 
     Args:
         seed: of weights and order.
-        precision: see ``precision.PRECISIONS``.
+        precision: see ``core.training.PRECISIONS``.
         width: of the hidden layers; a multiple of 8 suits tensor cores.
         steps: of the optimizer.
         batch: rows per step.

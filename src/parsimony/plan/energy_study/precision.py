@@ -12,8 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from parsimony.core.errors import InputError, nearest
-
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+from parsimony.core.training import PRECISIONS
 
 
 def check(precision: str, device: str) -> None:
