@@ -2,18 +2,80 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from parsimony.core import artifacts
+from parsimony.core.errors import InputError, nearest
+from parsimony.plan.cluster import hardware, layouts, rules
 from parsimony.plan.cluster.hardware import Cluster
 from parsimony.plan.cluster.layouts import KNOBS
 from parsimony.plan.cluster.model_shape import ModelShape
 from parsimony.plan.cluster.training import Training
+
+SECTIONS = ("model", "cluster", "training", "layout", "predicted")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The knobs of one layout, see ``layouts.Space``."""
+
+    tensor: int
+    pipeline: int
+    data: int
+    zero: int
+    micro_batch: int
+    recompute: str
+    chunks: int
+
+    @property
+    def devices(self) -> int:
+        """How many it is for."""
+        return self.tensor * self.pipeline * self.data
+
+    def __str__(self) -> str:
+        return ",".join(f"{knob}={value}" for knob, value in asdict(self).items())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One layout and all that it was computed from."""
+
+    shape: ModelShape
+    cluster: Cluster
+    training: Training
+    layout: Layout
+
+    @property
+    def micro_batches(self) -> int:
+        """How many a replica runs in a step."""
+        return self.training.batch // (self.layout.micro_batch * self.layout.data)
+
+    def costs(self) -> pd.Series:
+        """The row of ``layouts.plan`` for it, on its cluster.
+
+        Raises:
+            InputError: the layout breaks a rule, memory aside.
+        """
+        space = layouts.Space(**{knob: (value,) for knob, value in asdict(self.layout).items()})
+        cluster = self.cluster.part(self.cluster.devices)
+        rules.check(self.shape, cluster, self.training, vars(space))
+        found = layouts.candidates(cluster, self.training, space)
+        return layouts.evaluate(found, self.shape, cluster, self.training).iloc[0]
+
+    def document(self) -> dict[str, Any]:
+        """The sections of a plan's file but for what it should cost."""
+        return {
+            "model": asdict(self.shape),
+            "cluster": self.cluster.fields(),
+            "training": asdict(self.training),
+            "layout": asdict(self.layout),
+        }
 
 
 def plain(layout: pd.Series) -> dict[str, Any]:
@@ -29,11 +91,69 @@ def write(
 ) -> None:
     """Write one layout of a plan as YAML, with all that it was computed from."""
     values = plain(layout)
-    document = {
-        "model": asdict(shape),
-        "cluster": cluster.model_dump(mode="json"),
-        "training": asdict(training),
-        "layout": {knob: values.pop(knob) for knob in KNOBS},
-        "predicted": {name: value for name, value in values.items() if name != "reason"},
-    }
-    artifacts.write_text(file, yaml.safe_dump(document, sort_keys=False))
+    plan = Plan(shape, cluster, training, Layout(**{knob: values.pop(knob) for knob in KNOBS}))
+    predicted = {name: value for name, value in values.items() if name != "reason"}
+    text = yaml.safe_dump({**plan.document(), "predicted": predicted}, sort_keys=False)
+    artifacts.write_text(file, text)
+
+
+def read(file: Path) -> Plan:
+    """The plan that ``write`` wrote, or one like it; what it should cost is computed again.
+
+    Raises:
+        InputError: no such file, not YAML, a section or a field that is missing, unknown or wrong,
+            or a layout that breaks a rule.
+    """
+    if not file.is_file():
+        raise InputError("a plan is a YAML file of 'plan cluster --out'", got=str(file))
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} must be YAML ({str(error).splitlines()[0]})") from error
+    return parse(found, str(file))
+
+
+def parse(found: Any, name: str) -> Plan:
+    """The plan of a document with the sections of a plan's file; ``name`` says which in errors.
+
+    Raises:
+        InputError: as ``read``.
+    """
+    if not isinstance(found, dict):
+        raise InputError(f"{name} must hold the sections of a plan: {', '.join(SECTIONS)}")
+    for section in found:
+        if section not in SECTIONS:
+            hint = nearest(str(section), SECTIONS)
+            raise InputError(f"{name}: unknown section '{section}'", hint=hint)
+    for section in SECTIONS[:4]:
+        if not isinstance(found.get(section), dict):
+            raise InputError(f"{name}: a plan needs its section '{section}'")
+    plan = Plan(
+        _section(ModelShape, found["model"], f"{name}: model"),
+        hardware.parse(f"{name}: cluster", found["cluster"]),
+        _section(Training, found["training"], f"{name}: training"),
+        _section(Layout, found["layout"], f"{name}: layout"),
+    )
+    if plan.layout.recompute not in layouts.RECOMPUTE or not 0 <= plan.layout.zero <= 3:
+        raise InputError(
+            f"{name}: recompute is one of {', '.join(layouts.RECOMPUTE)} and zero is 0 to 3",
+            got=(plan.layout.recompute, plan.layout.zero),
+        )
+    reason = plan.costs()["reason"]
+    if reason and not reason.startswith("a device of"):  # memory is for the machine to say
+        raise InputError(f"{name}: {reason}")
+    return plan
+
+
+def _section(kind: type, values: dict[str, Any], name: str) -> Any:
+    """The dataclass ``kind`` of a section; one line of ours for what is wrong with it."""
+    known = tuple(kind.__dataclass_fields__)
+    for field in values:
+        if field not in known:
+            raise InputError(f"{name}: unknown field '{field}'", hint=nearest(str(field), known))
+    try:
+        return TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise InputError(f"{name}: {place}: {problem['msg'][0].lower()}{problem['msg'][1:]}") from None
