@@ -106,6 +106,7 @@ class Part:
     def _exchange(self) -> None:
         """What is left to add up: copies of a tied embedding, and whole replicas."""
         layout, group = self.plan.layout, self.mesh.get_group("dp")
+        tensor_parallel.place_gradients(self.named.values())
         if self.plan.shape.tied and layout.pipeline > 1:
             pipeline.add_tied(self.stages, self._ends)
         if layout.data > 1 and not layout.zero:

@@ -8,8 +8,11 @@ loss is computed from the parts (``loss_parallel``).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import Replicate, Shard
+from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     RowwiseParallel,
@@ -43,3 +46,12 @@ def split_ends(stage: GPT, mesh: DeviceMesh) -> None:
         style = ColwiseParallel(output_layouts=Shard(-1), use_local_output=False)
         parallelize_module(stage, mesh, {"output": style})
     stage.tie()  # each got a new parameter
+
+
+def place_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Split the gradients as their parameters are; torch leaves that of an embedding whole."""
+    for parameter in parameters:
+        grad = parameter.grad
+        if isinstance(parameter, DTensor) and isinstance(grad, DTensor):
+            if grad.placements != parameter.placements:
+                parameter.grad = grad.redistribute(placements=parameter.placements)
