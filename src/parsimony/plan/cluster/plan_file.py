@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from parsimony.core import artifacts
 from parsimony.core.errors import InputError, nearest
@@ -145,15 +144,19 @@ def parse(found: Any, name: str) -> Plan:
     return plan
 
 
-def _section(kind: type, values: dict[str, Any], name: str) -> Any:
+_KINDS = {"int": (int, "a whole number"), "bool": (bool, "true or false"), "str": (str, "a word")}
+
+
+def _section(kind: Any, values: dict[str, Any], name: str) -> Any:
     """The dataclass ``kind`` of a section; one line of ours for what is wrong with it."""
-    known = tuple(kind.__dataclass_fields__)
-    for field in values:
+    known = {field.name: field for field in fields(kind)}
+    for field, value in values.items():
         if field not in known:
             raise InputError(f"{name}: unknown field '{field}'", hint=nearest(str(field), known))
-    try:
-        return TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
-        raise InputError(f"{name}: {place}: {problem['msg'][0].lower()}{problem['msg'][1:]}") from None
+        expected, words = _KINDS[str(known[field].type)]
+        if type(value) is not expected:
+            raise InputError(f"{name}: {field} must be {words}", got=value)
+    for field in known.values():
+        if field.default is MISSING and field.name not in values:
+            raise InputError(f"{name} needs its {field.name}")
+    return kind(**values)

@@ -74,10 +74,8 @@ class GPT(nn.Module):
             if self.positions is not None:
                 x = x + self.positions(torch.arange(ids.shape[1], device=ids.device))
         for block in self.blocks.values():
-            if self.recompute == "full":
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
+            again = self.recompute == "full"
+            x = checkpoint(block, x, use_reentrant=False) if again else block(x)
         if self.norm is not None and self.output is not None:
             x = self.output(self.norm(x))
         return x

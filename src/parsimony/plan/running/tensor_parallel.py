@@ -39,9 +39,7 @@ def split_block(block: Block, mesh: DeviceMesh) -> None:
 def split_ends(stage: GPT, mesh: DeviceMesh) -> None:
     """Split what a stage has of embedding and output layer over the devices of ``mesh``."""
     if stage.embedding is not None:
-        parallelize_module(
-            stage, mesh, {"embedding": RowwiseParallel(input_layouts=Replicate())}
-        )
+        parallelize_module(stage, mesh, {"embedding": RowwiseParallel(input_layouts=Replicate())})
     if stage.output is not None:
         style = ColwiseParallel(output_layouts=Shard(-1), use_local_output=False)
         parallelize_module(stage, mesh, {"output": style})
@@ -52,6 +50,6 @@ def place_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Split the gradients as their parameters are; torch leaves that of an embedding whole."""
     for parameter in parameters:
         grad = parameter.grad
-        if isinstance(parameter, DTensor) and isinstance(grad, DTensor):
-            if grad.placements != parameter.placements:
-                parameter.grad = grad.redistribute(placements=parameter.placements)
+        split = isinstance(parameter, DTensor) and isinstance(grad, DTensor)
+        if split and grad.placements != parameter.placements:
+            parameter.grad = grad.redistribute(placements=parameter.placements)

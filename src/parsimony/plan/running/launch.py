@@ -1,0 +1,193 @@
+"""Starts the processes of a layout on this machine by torchrun, and ends them together.
+
+torchrun's own agent runs in this process: it starts one process for each device of the layout,
+looks at them ten times a second, and ends all when one has failed. What they print is in the run's
+``logs``. A process that hangs makes the others' collectives time out, and so fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from parsimony.core import artifacts, errors
+from parsimony.core.errors import InputError, InterruptedRun, ParsimonyError, nearest
+from parsimony.core.events import read_events
+
+BACKENDS = ("gloo", "nccl")
+WORKER = "parsimony.plan.running.worker"
+
+
+def backend(name: str | None, processes: int) -> str:
+    """The backend to use: what is asked for, or nccl where every process has a CUDA device.
+
+    Raises:
+        InputError: unknown, or nccl without a CUDA device for every process.
+    """
+    import torch
+
+    found = torch.cuda.device_count()
+    if name is None:
+        return "nccl" if found >= processes else "gloo"
+    if name not in BACKENDS:
+        raise InputError(f"unknown backend '{name}'", hint=nearest(name, BACKENDS))
+    if name == "nccl" and found < processes:
+        raise InputError(
+            f"nccl needs a CUDA device for each of the {processes} processes", got=found,
+            hint="Use --backend gloo, or plan for fewer devices",
+        )  # fmt: skip
+    return name
+
+
+def check_port(port: int) -> None:
+    """Refuse a port that another program has; 0 is any free one.
+
+    Raises:
+        InputError: it is in use.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(
+                f"torchrun needs a free port, but {port} cannot be had ({error.strerror})",
+                hint="Choose another --port, or leave it out for any free one",
+            ) from None
+
+
+def start(
+    folder: Path, processes: int, port: int, resume: str, on_step: Callable[[int], None]
+) -> None:
+    """Run the worker in every process, to the end.
+
+    Args:
+        folder: of the run.
+        processes: how many.
+        port: for their meeting; 0 for any free one.
+        resume: the command that goes on, for errors.
+        on_step: called with the number of every step that is done.
+
+    Raises:
+        InputError: as a process says, or the port is in use.
+        ParsimonyError: a process failed or was killed; all have ended.
+        InterruptedRun: the user stopped the run.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    check_port(port)
+    for name in ("failures", "logs", "processes"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "logs").mkdir()
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint=f"127.0.0.1:{port}",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        monitor_interval=0.1,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs"), redirects=Std.ALL),
+    )
+    command = [sys.executable, "-u", "-m", WORKER, str(folder)]
+    try:
+        with _quiet(), _handlers_kept(), _watched(folder / "events.jsonl", on_step):
+            elastic_launch(config, command[0])(*command[1:])
+    except ChildFailedError as error:
+        raise _failure(folder, error.failures, processes, resume) from None
+    except (SignalException, KeyboardInterrupt):
+        raise InterruptedRun(resume) from None
+
+
+def _failure(folder: Path, failures: dict[int, Any], processes: int, resume: str) -> ParsimonyError:
+    """One error for what happened; a process that was killed explains those that then missed it."""
+    ended = {rank: -failure.exitcode for rank, failure in failures.items()}
+    killed = [rank for rank, number in ended.items() if number > 0 and number != signal.SIGTERM]
+    steps = [event["step"] for event in read_events(folder / "events.jsonl")]
+    then = f"All {processes} have ended after step {max(steps, default=0)}. Continue with: {resume}"
+    if killed:
+        name = signal.Signals(ended[min(killed)]).name
+        return ParsimonyError(
+            f"process {min(killed)} of {processes} was ended by {name}", hint=then
+        )
+    rank = min(failures, key=lambda rank: failures[rank].timestamp)
+    file = folder / "failures" / f"{rank}.json"
+    if not file.is_file():
+        code = failures[rank].exitcode
+        return ParsimonyError(f"process {rank} of {processes} ended with code {code}", hint=then)
+    said = artifacts.read_json(file)
+    if said["kind"] == "bug":
+        return ParsimonyError(
+            f"process {rank} of {processes} failed: {said['text']}",
+            hint=f"{then}. What it printed is in {folder / 'logs'}",
+        )
+    kind = getattr(errors, said["kind"], ParsimonyError)
+    found: ParsimonyError = kind.from_text(said["text"])
+    return found
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torchrun's account of a failure off the terminal; ours is one line."""
+    logger = logging.getLogger("torch.distributed.elastic")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if before is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """torchrun sets handlers of signals and leaves them."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _watched(events: Path, on_step: Callable[[int], None]) -> Iterator[None]:
+    """Call ``on_step`` for every step that the processes note, while they run."""
+    stop = Event()
+
+    def watch() -> None:
+        seen = max((event["step"] for event in read_events(events)), default=0)
+        ended = False
+        while not ended:
+            ended = stop.wait(0.2)
+            for event in read_events(events):
+                if event["step"] > seen:
+                    seen = event["step"]
+                    on_step(seen)
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
