@@ -26,6 +26,7 @@ from parsimony.core.events import read_events
 
 BACKENDS = ("gloo", "nccl")
 WORKER = "parsimony.plan.running.worker"
+"""What a run's processes do."""
 
 
 def backend(name: str | None, processes: int) -> str:
@@ -67,9 +68,14 @@ def check_port(port: int) -> None:
 
 
 def start(
-    folder: Path, processes: int, port: int, resume: str, on_step: Callable[[int], None]
+    folder: Path,
+    processes: int,
+    port: int,
+    resume: str,
+    on_step: Callable[[int], None],
+    module: str = WORKER,
 ) -> None:
-    """Run the worker in every process, to the end.
+    """Run a module in every process, to the end; each gets the folder as its argument.
 
     Args:
         folder: of the run.
@@ -77,6 +83,7 @@ def start(
         port: for their meeting; 0 for any free one.
         resume: the command that goes on, for errors.
         on_step: called with the number of every step that is done.
+        module: as ``python -m`` takes it.
 
     Raises:
         InputError: as a process says, or the port is in use.
@@ -104,7 +111,7 @@ def start(
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs"), redirects=Std.ALL),
     )
-    command = [sys.executable, "-u", "-m", WORKER, str(folder)]
+    command = [sys.executable, "-u", "-m", module, str(folder)]
     try:
         with _quiet(), _handlers_kept(), _watched(folder / "events.jsonl", on_step):
             elastic_launch(config, command[0])(*command[1:])

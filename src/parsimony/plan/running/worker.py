@@ -52,7 +52,9 @@ def train(folder: Path) -> None:
     before = meter.peak_memory(device.type).value or 0.0
     part = build(plan, device, settings["schedule"], settings["precision"], settings["seed"])
     optimizer = optimizer_for(part, settings["optimizer"], settings["learning_rate"])
-    done = max(checkpoint.steps(folder / "checkpoints"), default=0)
+    # One step at least is trained, and so measured, also where only the end was missing.
+    kept = checkpoint.steps(folder / "checkpoints")
+    done = max((step for step in kept if step < settings["steps"]), default=0)
     if done:
         checkpoint.load(folder / "checkpoints", done, part, optimizer)
     events = Events(folder / "events.jsonl", keep_until=done)

@@ -157,7 +157,10 @@ def resume(folder: Path, plan: Plan | None, console: Console, port: int = 0) -> 
                 f"a run goes on with another layout, but not with another {different}",
                 hint="Take model and training from the plan that it began with",
             )
-        if run.complete and plan is None:
+        if run.complete and plan is not None:
+            raise InputError("a complete run has no steps left for another layout", got=str(folder),
+                             hint="Start a new run with this plan")  # fmt: skip
+        if run.complete:
             console.say(f"{folder} is complete")
             found: dict[str, Any] = run.read("measurement.json")
             return found
@@ -178,7 +181,6 @@ def predicted(plan: Plan) -> Footprint:
 
 def _go(run: Run, plan: Plan, console: Console, port: int) -> dict[str, Any]:
     folder, settings = run.folder, run.settings
-    (folder / artifacts.MANIFEST).unlink(missing_ok=True)
     run.write("plan.json", plan.document())
     before = predicted(plan)
     run.write("prediction.json", before.as_dict())
