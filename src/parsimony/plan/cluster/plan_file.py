@@ -22,7 +22,11 @@ SECTIONS = ("model", "cluster", "training", "layout", "predicted")
 
 @dataclass(frozen=True)
 class Layout:
-    """The knobs of one layout, see ``layouts.Space``."""
+    """The knobs of one layout, see ``layouts.Space``.
+
+    Raises:
+        InputError: a number that is not positive, or an unknown value.
+    """
 
     tensor: int
     pipeline: int
@@ -31,6 +35,16 @@ class Layout:
     micro_batch: int
     recompute: str
     chunks: int
+
+    def __post_init__(self) -> None:
+        for name in ("tensor", "pipeline", "data", "micro_batch", "chunks"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be positive", got=getattr(self, name))
+        if self.zero not in (0, 1, 2, 3):
+            raise InputError("zero must be 0, 1, 2 or 3", got=self.zero)
+        if self.recompute not in layouts.RECOMPUTE:
+            hint = nearest(self.recompute, layouts.RECOMPUTE)
+            raise InputError(f"unknown recompute '{self.recompute}'", hint=hint)
 
     @property
     def devices(self) -> int:
@@ -133,12 +147,10 @@ def parse(found: Any, name: str) -> Plan:
         _section(Training, found["training"], f"{name}: training"),
         _section(Layout, found["layout"], f"{name}: layout"),
     )
-    if plan.layout.recompute not in layouts.RECOMPUTE or not 0 <= plan.layout.zero <= 3:
-        raise InputError(
-            f"{name}: recompute is one of {', '.join(layouts.RECOMPUTE)} and zero is 0 to 3",
-            got=(plan.layout.recompute, plan.layout.zero),
-        )
-    reason = plan.costs()["reason"]
+    try:
+        reason = plan.costs()["reason"]
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
     if reason and not reason.startswith("a device of"):  # memory is for the machine to say
         raise InputError(f"{name}: {reason}")
     return plan
@@ -159,4 +171,7 @@ def _section(kind: Any, values: dict[str, Any], name: str) -> Any:
     for field in known.values():
         if field.default is MISSING and field.name not in values:
             raise InputError(f"{name} needs its {field.name}")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None

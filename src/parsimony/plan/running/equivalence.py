@@ -147,7 +147,9 @@ def _train(case: Case) -> dict[str, Any]:
 
     plan = case.plan
     part = build(plan, torch.device("cpu"), case.schedule)
-    optimizer = worker.optimizer_for(part, case.optimizer, RATE if case.optimizer == "sgd" else 1e-3)
+    optimizer = worker.optimizer_for(
+        part, case.optimizer, RATE if case.optimizer == "sgd" else 1e-3
+    )
     generator = torch.Generator().manual_seed(0)
     losses = []
     for _ in range(STEPS):

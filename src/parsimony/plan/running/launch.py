@@ -73,7 +73,7 @@ def start(
     port: int,
     resume: str,
     on_step: Callable[[int], None],
-    module: str = WORKER,
+    module: str | None = None,
 ) -> None:
     """Run a module in every process, to the end; each gets the folder as its argument.
 
@@ -83,7 +83,7 @@ def start(
         port: for their meeting; 0 for any free one.
         resume: the command that goes on, for errors.
         on_step: called with the number of every step that is done.
-        module: as ``python -m`` takes it.
+        module: as ``python -m`` takes it; the worker when ``None``.
 
     Raises:
         InputError: as a process says, or the port is in use.
@@ -111,7 +111,7 @@ def start(
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs"), redirects=Std.ALL),
     )
-    command = [sys.executable, "-u", "-m", module, str(folder)]
+    command = [sys.executable, "-u", "-m", module or WORKER, str(folder)]
     try:
         with _quiet(), _handlers_kept(), _watched(folder / "events.jsonl", on_step):
             elastic_launch(config, command[0])(*command[1:])
