@@ -23,7 +23,8 @@ from parsimony.plan.running import launch, pipeline, rehearsal, tokens, workflow
 from parsimony.plan.running.gpt import GPT, initial
 
 SHAPE = ModelShape(4, 32, 4, vocabulary=256, positions=16)
-PLAN = Plan(SHAPE, hardware.load("laptop").of(4), Training(8, 16), Layout(2, 2, 1, 0, 2, "none", 1))
+CLUSTER = hardware.load("laptop").of(4).model_copy(update={"per_node": 4})
+PLAN = Plan(SHAPE, CLUSTER, Training(8, 16), Layout(2, 2, 1, 0, 2, "none", 1))
 
 
 def refusal(call: Any, *arguments: Any, **named: Any) -> str:
@@ -213,44 +214,51 @@ def test_only_runs_of_plans_go_on(tmp_path: Path) -> None:
     )
 
 
-def failed(**failures: tuple[int, float]) -> dict[int, Any]:
-    """Failures of ranks by ``r0=(exit code, time)``, as torchrun tells them."""
-    return {
-        int(rank[1:]): SimpleNamespace(exitcode=code, timestamp=time)
-        for rank, (code, time) in failures.items()
-    }
+def told(folder: Path, said: dict[int, tuple[str, str]], **codes: int) -> ParsimonyError:
+    """The error for processes ``r0``, ... that ended with these codes and said this."""
+    for rank, (kind, text) in said.items():
+        artifacts.write_json(folder / f"failures/{rank}.json", {"kind": kind, "text": text})
+    failures = {int(rank[1:]): SimpleNamespace(exitcode=code) for rank, code in codes.items()}
+    return launch._failure(folder, failures, 3, "again")
+
+
+RESET = ("bug", "RuntimeError: Connection reset by peer")
+ENDED = "All 3 have ended after step 0. Continue with: again"
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "words"),
+    ("said", "codes", "words"),
     [
-        ({"kind": "InputError", "text": "no"}, InputError, "no"),
+        ({0: RESET, 1: ("ParsimonyError", "no")}, {"r0": 1, "r1": 1, "r2": -15}, "no"),
         (
-            {"kind": "bug", "text": "ValueError: x"},
-            ParsimonyError,
-            "process 1 of 2 failed: ValueError: x. All 2 have ended after step 0. "
-            "Continue with: again. What it printed is in ",
+            {0: RESET},
+            {"r0": 1, "r1": -signal.SIGKILL, "r2": -signal.SIGTERM},
+            f"process 1 of 3 was ended by SIGKILL. {ENDED}",
         ),
         (
-            None,
-            ParsimonyError,
-            "process 1 of 2 ended with code 1. All 2 have ended after step 0. Continue with: again",
+            {2: ("bug", "RuntimeError: Timed out waiting 5000ms for send operation")},
+            {"r0": -signal.SIGTERM, "r1": -signal.SIGKILL, "r2": 1},
+            f"process 2 of 3 waited for the others longer than --timeout. {ENDED}",
         ),
+        ({}, {"r1": 1, "r2": 7}, f"process 1 of 3 ended with code 1. {ENDED}"),
     ],
 )
-def test_the_first_failure_is_told(
-    tmp_path: Path, said: Any, kind: type[ParsimonyError], words: str
+def test_one_message_for_what_happened_to_all(
+    tmp_path: Path, said: dict[int, tuple[str, str]], codes: dict[str, int], words: str
 ) -> None:
-    if said is not None:
-        artifacts.write_json(tmp_path / "failures/1.json", said)
-    found = launch._failure(tmp_path, failed(r0=(1, 2.0), r1=(1, 1.0)), 2, "again")
-    assert type(found) is kind and str(found).startswith(words)
+    found = told(tmp_path, said, **codes)
+    assert type(found) is ParsimonyError and str(found) == words
 
 
-def test_a_kill_explains_the_failures_of_others(tmp_path: Path) -> None:
-    failures = failed(r0=(1, 1.0), r1=(-signal.SIGKILL, 2.0), r2=(-signal.SIGTERM, 1.0))
-    found = launch._failure(tmp_path, failures, 3, "again")
-    assert str(found).startswith("process 1 of 3 was ended by SIGKILL. All 3 have ended")
+def test_a_bug_names_the_logs(tmp_path: Path) -> None:
+    found = told(tmp_path, {1: ("bug", "ValueError: x")}, r0=-signal.SIGTERM, r1=1)
+    assert str(found) == (
+        f"process 1 of 3 failed: ValueError: x. {ENDED}. What it printed is in {tmp_path}/logs"
+    )
+
+
+def test_an_error_keeps_its_class(tmp_path: Path) -> None:
+    assert type(told(tmp_path, {0: ("InputError", "no")}, r0=1)) is InputError
 
 
 @pytest.mark.parametrize(("t", "p", "zero"), [(1, 2, 0), (2, 2, 3), (4, 1, 1), (2, 3, 2)])

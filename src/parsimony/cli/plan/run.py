@@ -117,12 +117,13 @@ def _preview(prediction: dict[str, Any], processes: int, settings: Any, json: bo
 
     from parsimony.cli.main import emit
     from parsimony.core import units
+    from parsimony.plan.running.launch import processes_of
 
     if json:
         emit({"processes": processes, "settings": asdict(settings), "prediction": prediction})
         return
     print(
-        f"{processes} processes on {settings.backend}, {settings.steps} steps, each predicted to "
+        f"{processes_of(processes)} on {settings.backend}, {settings.steps} steps, each predicted to "
         f"take {units.format_seconds(prediction['seconds']['value'])} and "
         f"{units.format_bytes(prediction['peak_memory']['value'])} on the heaviest device"
     )

@@ -1,8 +1,9 @@
 """Starts the processes of a layout on this machine by torchrun, and ends them together.
 
 torchrun's own agent runs in this process: it starts one process for each device of the layout,
-looks at them ten times a second, and ends all when one has failed. What they print is in the run's
-``logs``. A process that hangs makes the others' collectives time out, and so fail.
+looks at them ten times a second, and ends all when one has failed, within half a minute even those
+that do not listen. What they print is in the run's ``logs``. A process that hangs makes the others'
+collectives time out, and so fail.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ from parsimony.core.events import read_events
 BACKENDS = ("gloo", "nccl")
 WORKER = "parsimony.plan.running.worker"
 """What a run's processes do."""
+
+
+def processes_of(number: int) -> str:
+    """``"1 process"``, ``"2 processes"``."""
+    return f"{number} process{'es' if number > 1 else ''}"
 
 
 def backend(name: str | None, processes: int) -> str:
@@ -122,30 +128,43 @@ def start(
 
 
 def _failure(folder: Path, failures: dict[int, Any], processes: int, resume: str) -> ParsimonyError:
-    """One error for what happened; a process that was killed explains those that then missed it."""
-    ended = {rank: -failure.exitcode for rank, failure in failures.items()}
-    killed = [rank for rank, number in ended.items() if number > 0 and number != signal.SIGTERM]
+    """One error for what happened to all, from what each process said and how it ended.
+
+    A process that was killed explains those that then missed it. One that hung is killed by
+    torchrun after another has waited for it in vain.
+    """
+    said = {
+        rank: artifacts.read_json(file)
+        for rank in sorted(failures)
+        if (file := folder / "failures" / f"{rank}.json").is_file()
+    }
     steps = [event["step"] for event in read_events(folder / "events.jsonl")]
     then = f"All {processes} have ended after step {max(steps, default=0)}. Continue with: {resume}"
-    if killed:
-        name = signal.Signals(ended[min(killed)]).name
+    ours = [each for each in said.values() if each["kind"] != "bug"]
+    if ours:
+        kind = getattr(errors, ours[0]["kind"], ParsimonyError)
+        found: ParsimonyError = kind.from_text(ours[0]["text"])
+        return found
+    waited = [rank for rank, each in said.items() if "timed out" in each["text"].lower()]
+    if waited:
         return ParsimonyError(
-            f"process {min(killed)} of {processes} was ended by {name}", hint=then
+            f"process {waited[0]} of {processes} waited for the others longer than --timeout",
+            hint=then,
         )
-    rank = min(failures, key=lambda rank: failures[rank].timestamp)
-    file = folder / "failures" / f"{rank}.json"
-    if not file.is_file():
+    killed = {rank: -failure.exitcode for rank, failure in failures.items()}
+    killed = {rank: n for rank, n in killed.items() if n > 0 and n != signal.SIGTERM}
+    if killed:
+        rank = min(killed)
+        name = signal.Signals(killed[rank]).name
+        return ParsimonyError(f"process {rank} of {processes} was ended by {name}", hint=then)
+    rank = min(said or failures)
+    if rank not in said:
         code = failures[rank].exitcode
         return ParsimonyError(f"process {rank} of {processes} ended with code {code}", hint=then)
-    said = artifacts.read_json(file)
-    if said["kind"] == "bug":
-        return ParsimonyError(
-            f"process {rank} of {processes} failed: {said['text']}",
-            hint=f"{then}. What it printed is in {folder / 'logs'}",
-        )
-    kind = getattr(errors, said["kind"], ParsimonyError)
-    found: ParsimonyError = kind.from_text(said["text"])
-    return found
+    return ParsimonyError(
+        f"process {rank} of {processes} failed: {said[rank]['text']}",
+        hint=f"{then}. What it printed is in {folder / 'logs'}",
+    )
 
 
 @contextlib.contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.distributed import pipelining
 from torch.distributed.device_mesh import DeviceMesh
 
@@ -52,12 +53,13 @@ def pieces(
 
 
 def schedule(
-    stages: list[GPT],
+    stages: Sequence[nn.Module],
     name: str,
     micro_batches: int,
     pieces: int,
     device: torch.device,
     group: distributed.ProcessGroup,
+    loss_fn: Callable[..., torch.Tensor] = loss,
 ) -> Any:
     """torch's schedule for the stages of this process.
 
@@ -68,6 +70,7 @@ def schedule(
         pieces: of the whole pipeline.
         device: where the stages are.
         group: of the pipeline's processes.
+        loss_fn: of what the last piece gives and the target.
     """
     wrapped = [
         pipelining.PipelineStage(
@@ -77,13 +80,13 @@ def schedule(
     ]
     if len(wrapped) == 1:
         kind = pipelining.ScheduleGPipe if name == "gpipe" else pipelining.Schedule1F1B
-        return kind(wrapped[0], micro_batches, loss_fn=loss)
+        return kind(wrapped[0], micro_batches, loss_fn=loss_fn)
     kind = (
         pipelining.ScheduleInterleavedZeroBubble
         if name == "zero-bubble"
         else pipelining.ScheduleInterleaved1F1B
     )
-    return kind(wrapped, micro_batches, loss_fn=loss)
+    return kind(wrapped, micro_batches, loss_fn=loss_fn)
 
 
 def step(

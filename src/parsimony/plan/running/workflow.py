@@ -185,7 +185,8 @@ def _go(run: Run, plan: Plan, console: Console, port: int) -> dict[str, Any]:
     before = predicted(plan)
     run.write("prediction.json", before.as_dict())
     again = f"parsimony plan run --resume {folder}"
-    with console.phase(f"{plan.layout.devices} processes: {plan.layout}", settings["steps"]) as bar:
+    title = f"{launch.processes_of(plan.layout.devices)}: {plan.layout}"
+    with console.phase(title, settings["steps"]) as bar:
         launch.start(folder, plan.layout.devices, port, again, lambda _: bar.advance())
     measurement = _grade(run, plan, before)
     run.finish()
