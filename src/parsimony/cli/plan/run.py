@@ -123,8 +123,8 @@ def _preview(prediction: dict[str, Any], processes: int, settings: Any, json: bo
         emit({"processes": processes, "settings": asdict(settings), "prediction": prediction})
         return
     print(
-        f"{processes_of(processes)} on {settings.backend}, {settings.steps} steps, each predicted to "
-        f"take {units.format_seconds(prediction['seconds']['value'])} and "
+        f"{processes_of(processes)} on {settings.backend}, {settings.steps} steps, each predicted "
+        f"to take {units.format_seconds(prediction['seconds']['value'])} and "
         f"{units.format_bytes(prediction['peak_memory']['value'])} on the heaviest device"
     )
 

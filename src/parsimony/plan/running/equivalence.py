@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,48 @@ class Case:
         )  # fmt: skip
         cluster = hardware.load("laptop").of(layout.devices)
         return Plan(self.shape, cluster, Training(BATCH, SEQUENCE, flash=self.flash), layout)
+
+
+TIED = replace(GPT, tied=True)
+LLAMA = ModelShape(4, 32, 4, vocabulary=64, positions=0, kv_heads=2, gated=True, biases=False)
+
+PIPELINES = {
+    "gpipe": Case(pipeline=2, schedule="gpipe"),
+    "1f1b": Case(pipeline=2),
+    "interleaved": Case(pipeline=2, chunks=2),
+    "zero-bubble": Case(pipeline=2, chunks=2, schedule="zero-bubble"),
+    "1f1b, full recompute": Case(pipeline=2, recompute="full"),
+    "1f1b, adamw": Case(pipeline=2, optimizer="adamw"),
+}
+"""On two processes, bit for bit."""
+
+OTHERS = {
+    "tensor": Case(tensor=2),
+    "tensor, scores, selective": Case(tensor=2, flash=False, recompute="selective"),
+    "replicas": Case(data=2),
+    **{f"zero {stage}": Case(data=2, zero=stage) for stage in (1, 2, 3)},
+    "zero 1, adamw": Case(data=2, zero=1, optimizer="adamw"),
+    "tensor, adamw": Case(tensor=2, optimizer="adamw"),
+    "tied, 1f1b": Case(TIED, pipeline=2),
+    "tied, tensor": Case(TIED, tensor=2),
+    "tied, zero 3": Case(TIED, data=2, zero=3),
+    "llama, tensor": Case(LLAMA, tensor=2),
+    "llama, zero 2": Case(LLAMA, data=2, zero=2),
+    "llama, interleaved": Case(LLAMA, pipeline=2, chunks=2),
+}
+"""On two processes, where sums are made in another order."""
+
+FOUR = {
+    "tensor x pipeline": Case(tensor=2, pipeline=2),
+    "tensor x pipeline, tied": Case(TIED, tensor=2, pipeline=2),
+    "tensor x pipeline, interleaved": Case(tensor=2, pipeline=2, chunks=2),
+    "replicas x tensor": Case(data=2, tensor=2),
+    "replicas x tensor, zero 3": Case(data=2, tensor=2, zero=3, optimizer="adamw"),
+    "replicas x pipeline": Case(data=2, pipeline=2),
+    "replicas x pipeline, zero 2": Case(data=2, pipeline=2, zero=2, optimizer="adamw"),
+    "llama, replicas x pipeline, zero 1": Case(LLAMA, data=2, pipeline=2, zero=1),
+}
+"""On four processes."""
 
 
 @dataclass(frozen=True)
