@@ -46,6 +46,7 @@ class Case:
         optimizer: ``"sgd"`` or ``"adamw"``.
         micro_batch: sequences; a replica runs 8 / (data x micro_batch) micro-batches.
         flash: attention keeps no scores.
+        precision: ``"fp32"`` or ``"bf16"``.
     """
 
     shape: ModelShape = GPT
@@ -59,6 +60,7 @@ class Case:
     optimizer: str = "sgd"
     micro_batch: int = 2
     flash: bool = True
+    precision: str = "fp32"
 
     @property
     def plan(self) -> Plan:
@@ -81,6 +83,7 @@ PIPELINES = {
     "zero-bubble": Case(pipeline=2, chunks=2, schedule="zero-bubble"),
     "1f1b, full recompute": Case(pipeline=2, recompute="full"),
     "1f1b, adamw": Case(pipeline=2, optimizer="adamw"),
+    "interleaved, bf16": Case(pipeline=2, chunks=2, precision="bf16"),
 }
 """On two processes, bit for bit."""
 
@@ -139,11 +142,13 @@ def alone(cases: dict[str, Case]) -> dict[str, Answer]:
     try:
         with world(distributed.HashStore(), 0, 1):
             kept = {
-                name: {"shape": case.shape, "optimizer": case.optimizer, "flash": case.flash,
-                       "micro_batch": case.micro_batch * case.data}
+                name: Case(
+                    case.shape, optimizer=case.optimizer, flash=case.flash,
+                    precision=case.precision, micro_batch=case.micro_batch * case.data,
+                )
                 for name, case in cases.items()
             }  # fmt: skip
-            return {name: _merged([_train(Case(**case))]) for name, case in kept.items()}
+            return {name: _merged([_train(case)]) for name, case in kept.items()}
     finally:
         torch.set_num_threads(threads)
 
@@ -188,7 +193,7 @@ def _train(case: Case) -> dict[str, Any]:
     from parsimony.plan.cluster.memory import stage_parameters
 
     plan = case.plan
-    part = build(plan, torch.device("cpu"), case.schedule)
+    part = build(plan, torch.device("cpu"), case.schedule, case.precision)
     optimizer = worker.optimizer_for(
         part, case.optimizer, RATE if case.optimizer == "sgd" else 1e-3
     )

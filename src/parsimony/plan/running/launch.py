@@ -9,6 +9,7 @@ collectives time out, and so fail.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -200,15 +201,22 @@ def _watched(events: Path, on_step: Callable[[int], None]) -> Iterator[None]:
     """Call ``on_step`` for every step that the processes note, while they run."""
     stop = Event()
 
+    def newest() -> int:
+        """The last step noted; of a long record the end is enough."""
+        if not events.is_file():
+            return 0
+        with events.open("rb") as stream:
+            stream.seek(max(0, events.stat().st_size - 4096))
+            lines = stream.read().split(b"\n")[1 if stream.tell() > 4096 else 0 : -1]
+        return int(json.loads(lines[-1])["step"]) if lines else 0
+
     def watch() -> None:
-        seen = max((event["step"] for event in read_events(events)), default=0)
-        ended = False
+        seen, ended = newest(), False
         while not ended:
             ended = stop.wait(0.2)
-            for event in read_events(events):
-                if event["step"] > seen:
-                    seen = event["step"]
-                    on_step(seen)
+            for step in range(seen + 1, newest() + 1):
+                seen = step
+                on_step(step)
 
     thread = Thread(target=watch, daemon=True)
     thread.start()
