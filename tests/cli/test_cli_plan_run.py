@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from parsimony.cli import main
@@ -83,3 +88,25 @@ def test_wrong_input_is_one_line(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
 ) -> None:
     assert call(capsys, "run", *arguments) == (2, "", f"parsimony: {words}\n")
+
+
+def test_ctrl_c_ends_all_and_names_the_command(plan: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = ["plan", "run", plan, "--steps", "100000", "--backend", "gloo", "--out"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "parsimony", *arguments, str(folder), "--quiet"],
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        events = folder / "events.jsonl"
+        while process.poll() is None and (
+            not events.is_file() or '"step": 1,' not in events.read_text()
+        ):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    command = f"parsimony plan run --resume {folder}"
+    assert (process.returncode, said) == (
+        130,
+        f"parsimony: interrupted. Continue with: {command}\n",
+    )
+    assert not psutil.pid_exists(json.loads((folder / "processes/0.json").read_text()))

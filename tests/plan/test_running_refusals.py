@@ -19,7 +19,7 @@ from parsimony.plan.cluster import hardware, plan_file
 from parsimony.plan.cluster.model_shape import ModelShape
 from parsimony.plan.cluster.plan_file import Layout, Plan
 from parsimony.plan.cluster.training import Training
-from parsimony.plan.running import launch, pipeline, rehearsal, tokens, workflow
+from parsimony.plan.running import launch, pipeline, rehearsal, tokens, worker, workflow
 from parsimony.plan.running.gpt import GPT, initial
 
 SHAPE = ModelShape(4, 32, 4, vocabulary=256, positions=16)
@@ -205,6 +205,18 @@ def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
         assert torch.equal(first, tokens.batch(tmp_path, PLAN, 0, 1))
         others = [tokens.batch(tmp_path, PLAN, *seed) for seed in ((0, 2), (1, 1))]
         assert not any(torch.equal(first, other) for other in others)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
+    part: Any = SimpleNamespace(
+        plan=PLAN, device=torch.device("cpu"), step=lambda _: torch.tensor(torch.nan)
+    )
+    none: Any = None
+    with pytest.raises(ParsimonyError) as caught:
+        worker._step(tmp_path, 7, part, none, none, {"seed": 0})
+    assert str(caught.value) == (
+        "the loss must stay finite, step 7, but got nan. Lower --learning-rate"
+    )
 
 
 def test_only_runs_of_plans_go_on(tmp_path: Path) -> None:

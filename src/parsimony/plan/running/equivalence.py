@@ -21,7 +21,7 @@ from torch import distributed
 
 from parsimony.core import artifacts
 from parsimony.plan.cluster import hardware
-from parsimony.plan.cluster.memory import STATES
+from parsimony.plan.cluster.memory import STATES, stage_parameters
 from parsimony.plan.cluster.model_shape import ModelShape
 from parsimony.plan.cluster.plan_file import Layout, Plan
 from parsimony.plan.cluster.training import Training
@@ -173,7 +173,7 @@ def world(store: distributed.Store, rank: int, size: int, backend: str = "gloo")
         distributed.destroy_process_group()
 
 
-def stage_plan(part: Part) -> tuple[bool, bool]:
+def ends_of(part: Part) -> tuple[bool, bool]:
     """Whether this process has the first and the last layers."""
     return part.stages[0].embedding is not None, part.stages[-1].output is not None
 
@@ -190,8 +190,6 @@ def _merged(answers: list[dict[str, Any]]) -> Answer:
 
 def _train(case: Case) -> dict[str, Any]:
     """A few steps on random tokens; what this process saw."""
-    from parsimony.plan.cluster.memory import stage_parameters
-
     plan = case.plan
     part = build(plan, torch.device("cpu"), case.schedule, case.precision)
     optimizer = worker.optimizer_for(
@@ -217,7 +215,7 @@ def _train(case: Case) -> dict[str, Any]:
         if kind != "step" and value is not None
     ]
     held = [to_local(p) for p in part.named.values()] + moments
-    first, last = stage_plan(part)
+    first, last = ends_of(part)
     planned = stage_parameters(case.shape, case.tensor, case.pipeline, first, last)
     share = STATES["adam16"].optimizer / (case.data if case.zero else 1)
     return {

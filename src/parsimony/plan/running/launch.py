@@ -171,15 +171,14 @@ def _failure(folder: Path, failures: dict[int, Any], processes: int, resume: str
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep torchrun's account of a failure off the terminal; ours is one line."""
-    logger = logging.getLogger("torch.distributed.elastic")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # its loggers have levels of their own
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logging.disable(level)
         if before is None:
             os.environ.pop("OMP_NUM_THREADS", None)
 

@@ -6,7 +6,7 @@ process group: the code is the one that runs, and nothing is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import torch
 from torch import distributed
@@ -15,11 +15,11 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from parsimony.plan.cluster.memory import stage_parameters
 from parsimony.plan.cluster.plan_file import Plan
 from parsimony.plan.running import worker
-from parsimony.plan.running.equivalence import stage_plan
+from parsimony.plan.running.equivalence import ends_of
 from parsimony.plan.running.layout import build
 
 
-def parameters(plan: Plan, ranks: Iterator[int] | range) -> list[tuple[int, float]]:
+def parameters(plan: Plan, ranks: Iterable[int]) -> list[tuple[int, float]]:
     """Parameters of processes between steps: as torch builds them, and as the planner counts.
 
     Between steps every stage of ZeRO from 1 on has the weights split, since FSDP2 keeps whole ones
@@ -37,7 +37,7 @@ def parameters(plan: Plan, ranks: Iterator[int] | range) -> list[tuple[int, floa
         )
         try:
             part = build(plan, torch.device("meta"), plan.training.schedule)
-            first, last = stage_plan(part)
+            first, last = ends_of(part)
             planned = stage_parameters(plan.shape, layout.tensor, layout.pipeline, first, last)
             found.append((worker.count(part), float(planned) / share))
         finally:
