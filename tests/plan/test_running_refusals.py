@@ -352,4 +352,4 @@ def test_gated_is_transformers_llama() -> None:
 
 
 def test_pieces_go_round() -> None:
-    assert pipeline.pieces(8, 2, 2, 1, "1f1b") == [(1, range(2, 4)), (3, range(6, 8))]
+    assert pipeline.pieces(8, 2, 2, 1) == [(1, range(2, 4)), (3, range(6, 8))]

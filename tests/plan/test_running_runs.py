@@ -28,9 +28,10 @@ from parsimony.plan.running.layout import build
 pytestmark = pytest.mark.xdist_group("running-runs")  # one folder, continued by several tests
 
 SHAPE = ModelShape(4, 32, 4, vocabulary=256, positions=16, tied=False)
-CLUSTER = hardware.load("laptop").of(2)
+CLUSTER = hardware.load("laptop").of(2).model_copy(update={"per_node": 2})
 PIPELINE = Plan(SHAPE, CLUSTER, Training(8, 16), Layout(1, 2, 1, 0, 2, "none", 1))
 ZERO = replace(PIPELINE, layout=Layout(1, 1, 2, 3, 2, "none", 1))
+TENSOR = replace(PIPELINE, layout=Layout(2, 1, 1, 0, 2, "none", 1))
 SETTINGS = workflow.Settings(steps=6, checkpoint_every=3, backend="gloo", timeout=60, seed=3)
 QUIET = Console(quiet=True)
 
@@ -69,13 +70,16 @@ def alone(killed: tuple[Path, str, list[int]]) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(killed: tuple[Path, str, list[int]]) -> Path:
-    """A copy of the killed run."""
-    return Path(shutil.copytree(killed[0], killed[0].with_name("elsewhere")))
+def elsewhere(killed: tuple[Path, str, list[int]]) -> dict[str, Path]:
+    """Copies of the killed run."""
+    folder = killed[0]
+    return {
+        name: Path(shutil.copytree(folder, folder.with_name(name))) for name in ("zero", "tensor")
+    }
 
 
 @pytest.fixture(scope="module")
-def resumed(killed: tuple[Path, str, list[int]], elsewhere: Path) -> Path:
+def resumed(killed: tuple[Path, str, list[int]], elsewhere: dict[str, Path]) -> Path:
     """The killed run, continued to its end."""
     workflow.resume(killed[0], None, QUIET)
     return killed[0]
@@ -99,14 +103,18 @@ def test_it_goes_on_to_the_bits_of_one_never_stopped(resumed: Path, alone: list[
     assert Run(resumed).complete
 
 
-def test_it_goes_on_in_another_layout(elsewhere: Path, alone: list[float]) -> None:
-    found = workflow.resume(elsewhere, ZERO, QUIET)
-    assert losses_of(elsewhere) == pytest.approx(alone, abs=1e-6)
-    assert found["layout"] == str(ZERO.layout)
-    events = read_events(elsewhere / "events.jsonl")
+@pytest.mark.parametrize(("name", "plan"), [("zero", ZERO), ("tensor", TENSOR)])
+def test_it_goes_on_in_another_layout(
+    elsewhere: dict[str, Path], alone: list[float], name: str, plan: Plan
+) -> None:
+    folder = elsewhere[name]
+    found = workflow.resume(folder, plan, QUIET)
+    assert losses_of(folder) == pytest.approx(alone, abs=1e-6)
+    assert found["layout"] == str(plan.layout)
+    events = read_events(folder / "events.jsonl")
     assert [(e["step"], e["layout"]) for e in events if "layout" in e] == [
         (0, str(PIPELINE.layout)),
-        (3, str(ZERO.layout)),
+        (3, str(plan.layout)),
     ]
 
 
@@ -166,9 +174,9 @@ def test_checkpoints_hold_no_pickle(resumed: Path) -> None:
         ({"training": Training(16, 16)}, "training"),
     ],
 )
-def test_only_the_layout_may_change(elsewhere: Path, change: dict[str, Any], what: str) -> None:
+def test_only_the_layout_may_change(resumed: Path, change: dict[str, Any], what: str) -> None:
     with pytest.raises(InputError) as caught:
-        workflow.resume(elsewhere, replace(ZERO, **change), QUIET)
+        workflow.resume(resumed, replace(ZERO, **change), QUIET)
     assert str(caught.value) == (
         f"a run goes on with another layout, but not with another {what}. "
         "Take model and training from the plan that it began with"

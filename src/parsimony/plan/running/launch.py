@@ -27,6 +27,9 @@ from parsimony.core.errors import InputError, InterruptedRun, ParsimonyError, ne
 from parsimony.core.events import read_events
 
 BACKENDS = ("gloo", "nccl")
+FAILURES = "failures"
+"""Folder of what each process said of its end, one file for each."""
+
 WORKER = "parsimony.plan.running.worker"
 """What a run's processes do."""
 
@@ -103,7 +106,7 @@ def start(
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     check_port(port)
-    for name in ("failures", "logs", "processes"):
+    for name in (FAILURES, "logs", "processes"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "logs").mkdir()
     config = LaunchConfig(
@@ -137,7 +140,7 @@ def _failure(folder: Path, failures: dict[int, Any], processes: int, resume: str
     said = {
         rank: artifacts.read_json(file)
         for rank in sorted(failures)
-        if (file := folder / "failures" / f"{rank}.json").is_file()
+        if (file := folder / FAILURES / f"{rank}.json").is_file()
     }
     steps = [event["step"] for event in read_events(folder / "events.jsonl")]
     then = f"All {processes} have ended after step {max(steps, default=0)}. Continue with: {resume}"

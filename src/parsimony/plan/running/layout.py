@@ -145,7 +145,7 @@ def build(
         mesh_dim_names=("pp", "dp", "tp"),
     )
     pieces = pipeline.pieces(
-        shape.layers, layout.pipeline, layout.chunks, mesh.get_local_rank("pp"), schedule
+        shape.layers, layout.pipeline, layout.chunks, mesh.get_local_rank("pp")
     )
     stages = []
     for number, layers in pieces:

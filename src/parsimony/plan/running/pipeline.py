@@ -41,9 +41,7 @@ def check(schedule: str, stages: int, chunks: int, micro_batches: int) -> None:
         )  # fmt: skip
 
 
-def pieces(
-    layers: int, stages: int, chunks: int, rank: int, schedule: str
-) -> list[tuple[int, range]]:
+def pieces(layers: int, stages: int, chunks: int, rank: int) -> list[tuple[int, range]]:
     """The pieces of the model that process ``rank`` of a pipeline has, and the layers of each.
 
     Piece i of stages x chunks is on process i modulo stages, so that a micro-batch goes round.

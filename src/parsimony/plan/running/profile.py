@@ -1,4 +1,4 @@
-"""Measures what the planner assumes of a machine, with the messages and widths of a layout.
+"""Measures what the planner assumes of a machine, with the widths and the groups of a layout.
 
 * efficiency: operations of a micro-batch on the slowest stage, by the planner's count, over the
   time of its local matrices alone and over the peak;
@@ -35,6 +35,9 @@ REPEATS = 5
 
 SMALL = 1024
 """Values in the message that shows the latency."""
+
+LARGE = 2**20
+"""Fewest values in the message that shows the bandwidth; fewer take no time that can be told."""
 
 
 def largest(figure: float, device: torch.device) -> float:
@@ -144,10 +147,11 @@ def links(plan: Plan, mesh: DeviceMesh, device: torch.device) -> list[dict[str, 
 def _link(
     devices: int, values: int, work: Any, device: torch.device, share: float, hops: float
 ) -> dict[str, float]:
-    """From the times of a small message and of one of ``values`` values more."""
+    """From the times of a small message and of one of ``values`` values more, or of ``LARGE``."""
+    values = max(values, LARGE)
     small = seconds_of(work(SMALL), device)
     large = seconds_of(work(SMALL + values), device)
-    longer = max(large - small, 1e-9)  # a message that costs nothing measurable
+    longer = large - small if large > small else large  # noise can hide what the values take
     return {
         "devices": devices,
         "bandwidth": share * 4 * values / longer,

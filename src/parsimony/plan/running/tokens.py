@@ -31,7 +31,9 @@ def check(source: str, plan: Plan) -> None:
 
 
 def prepare(folder: Path, source: str, plan: Plan, steps: int) -> None:
-    """Write the text that a run draws from to ``folder/tokens.bin``, no more than it can need.
+    """Write the text that a run draws from to ``folder/tokens.bin``, if it is not there yet.
+
+    No more is written than the run can need.
 
     Args:
         folder: of the run.
@@ -39,7 +41,7 @@ def prepare(folder: Path, source: str, plan: Plan, steps: int) -> None:
         plan: gives batch and sequence.
         steps: of the run.
     """
-    if source == "random":
+    if source == "random" or (folder / FILE).is_file():
         return
     from parsimony.core.data import builtins
 

@@ -26,9 +26,8 @@ from parsimony.core.run import Run
 from parsimony.plan.cluster import plan_file
 from parsimony.plan.running import checkpoint, profile, tokens
 from parsimony.plan.running.data_parallel import to_local
+from parsimony.plan.running.launch import FAILURES
 from parsimony.plan.running.layout import Part, build
-
-FAILURES = "failures"
 
 
 def train(folder: Path) -> None:

@@ -129,7 +129,6 @@ def start(
     }
     run = Run.create(folder, noted, settings.seed)
     with run.locked():
-        tokens.prepare(folder, settings.data, plan, settings.steps)
         return _go(run, plan, console, port)
 
 
@@ -182,6 +181,7 @@ def predicted(plan: Plan) -> Footprint:
 def _go(run: Run, plan: Plan, console: Console, port: int) -> dict[str, Any]:
     folder, settings = run.folder, run.settings
     run.write("plan.json", plan.document())
+    tokens.prepare(folder, settings["data"], plan, settings["steps"])
     before = predicted(plan)
     run.write("prediction.json", before.as_dict())
     again = f"parsimony plan run --resume {folder}"
