@@ -189,6 +189,15 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], words: str) -> Non
     assert refusal(workflow.Settings, **settings).startswith(words)
 
 
+def test_32_bits_are_twice_16_but_for_states_and_compute() -> None:
+    half, whole = (workflow.costs(PLAN, precision) for precision in ("bf16", "fp32"))
+    assert whole["memory"] - half["memory"] == half["activations"] > 0
+    assert whole["compute"] == half["compute"]
+    latency = 2 * 2 * 4 * 4 * PLAN.cluster.latency(2)  # of four all-reduces in each of two layers
+    moved = half["tensor_comm"] - latency
+    assert whole["tensor_comm"] == pytest.approx(latency + 2 * moved)
+
+
 def test_data_need_their_vocabulary() -> None:
     small = replace(PLAN, shape=replace(SHAPE, vocabulary=64))
     assert refusal(tokens.check, "stdlib-code", small) == (

@@ -93,7 +93,9 @@ def command(
         )  # fmt: skip
         if dry_run:
             settled = workflow.settle(found, settings)
-            _preview(workflow.predicted(found).as_dict(), found.layout.devices, settled, json)
+            _preview(
+                workflow.predicted(found, precision).as_dict(), found.layout.devices, settled, json
+            )
             return
         folder = out or new_folder(Path("runs"), plan.stem)
         result = workflow.start(found, settings, folder, _given(context), Console(quiet), port)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from parsimony.core import artifacts, devices, ledger
@@ -167,14 +168,30 @@ def resume(folder: Path, plan: Plan | None, console: Console, port: int = 0) -> 
         return _go(run, plan or own, console, port)
 
 
-def predicted(plan: Plan) -> Footprint:
-    """What the planner says of one step on the plan's cluster, and of its heaviest device."""
-    costs = plan.costs()
-    note = "one step in 16 bits, at the plan's efficiency, bandwidths and latencies"
+def costs(plan: Plan, precision: str) -> pd.Series:
+    """What the planner says of a plan in a precision; it counts in 16 bits.
+
+    In 32 bits activations and messages have twice the bytes. Adam's states have 16 bytes for each
+    parameter in either: 2 + 2 + 12, or 4 + 4 + 8.
+    """
+    if precision == "bf16":
+        return plan.costs()
+    links = tuple(
+        link.model_copy(update={"bandwidth": link.bandwidth / 2}) for link in plan.cluster.links
+    )
+    slower = plan.cluster.model_copy(update={"links": links})
+    found = replace(plan, cluster=slower).costs()
+    return pd.Series({**found, "memory": found["memory"] + found["activations"]})
+
+
+def predicted(plan: Plan, precision: str) -> Footprint:
+    """One step on the plan's cluster, and its heaviest device."""
+    found = costs(plan, precision)
+    note = f"one step in {precision}, at the plan's efficiency, bandwidths and latencies"
     return Footprint(
-        parameters=Figure(float(costs["parameters"]), "computed", "on the heaviest device"),
-        peak_memory=Figure(float(costs["memory"]), "computed", f"the {costs['stage']} stage"),
-        seconds=Figure(float(costs["seconds"]), "estimated", note),
+        parameters=Figure(float(found["parameters"]), "computed", "on the heaviest device"),
+        peak_memory=Figure(float(found["memory"]), "computed", f"the {found['stage']} stage"),
+        seconds=Figure(float(found["seconds"]), "estimated", note),
     )
 
 
@@ -182,7 +199,7 @@ def _go(run: Run, plan: Plan, console: Console, port: int) -> dict[str, Any]:
     folder, settings = run.folder, run.settings
     run.write("plan.json", plan.document())
     tokens.prepare(folder, settings["data"], plan, settings["steps"])
-    before = predicted(plan)
+    before = predicted(plan, settings["precision"])
     run.write("prediction.json", before.as_dict())
     again = f"parsimony plan run --resume {folder}"
     title = f"{launch.processes_of(plan.layout.devices)}: {plan.layout}"
@@ -212,7 +229,7 @@ def _grade(run: Run, plan: Plan, before: Footprint) -> dict[str, Any]:
     )  # fmt: skip
     text = yaml.safe_dump(cluster.fields(), sort_keys=False)
     artifacts.write_text(run.folder / "cluster.yaml", text)
-    again = replace(plan, cluster=cluster).costs()
+    again = costs(replace(plan, cluster=cluster), run.settings["precision"])
     subject = str(plan.layout)
     ledger.write(run.folder, ledger.compare(subject, before, measured))
     step, computed = found["step_seconds"], plan.micro_batches * found["compute"]["seconds"]
