@@ -19,7 +19,7 @@ import copy
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,7 +37,7 @@ from parsimony.core.errors import InputError, ParsimonyError
 from parsimony.core.peft_border import AdapterConfig, AdapterTuner, linear_modules, register
 from parsimony.core.quantized import quantized
 from parsimony.testing import tiny
-from parsimony.testing.layer_cases import FLOATING, Case, drawn
+from parsimony.testing.layer_cases import FLOATING, MODULES, Case, drawn, fixed
 
 
 def _settle(model: nn.Module) -> None:
@@ -90,6 +90,7 @@ class AdapterContract:
         multiple: every size of a drawn layer is a multiple of it.
         square: the tuner takes only layers that are as wide at the output as at the input.
         changes_at_start: the outputs differ from the base model's before the first step.
+        scales: what an adapter adds to a layer's output has a factor.
     """
 
     config: ClassVar[type[AdapterConfig]]
@@ -97,6 +98,7 @@ class AdapterContract:
     multiple: ClassVar[int] = 4
     square: ClassVar[bool] = False
     changes_at_start: ClassVar[bool] = False
+    scales: ClassVar[bool] = True
 
     # -- what a test class may change ----------------------------------------------------------
 
@@ -121,7 +123,7 @@ class AdapterContract:
 
     @property
     def kinds(self) -> list[str]:
-        known = (*FLOATING, "Embedding")
+        known = (*FLOATING, "Embedding", *MODULES)
         return [kind for kind in known if kind in self.tuner.tuner_layer_cls.kinds]
 
     def configured(self, case: Case, **more: Any) -> AdapterConfig:
@@ -139,15 +141,8 @@ class AdapterContract:
 
     def one(self) -> Case:
         """A fixed case of the first type."""
-        size = 4 * self.multiple
-        makers: dict[str, Callable[[], nn.Module]] = {
-            "Linear": lambda: nn.Linear(size, size),
-            "Conv2d": lambda: nn.Conv2d(size, size, 3),
-            "Conv1d": lambda: nn.Conv1d(size, size, 3),
-        }
-        kind = next(kind for kind in self.kinds if kind in makers)
-        shape = {"Linear": (4, size), "Conv2d": (4, size, 6, 6), "Conv1d": (4, size, 6)}[kind]
-        return Case(kind, makers[kind], torch.randn(*shape, generator=torch.Generator()))
+        known = ("Linear", "Conv2d", "Conv1d", *MODULES)
+        return fixed(next(kind for kind in known if kind in self.kinds), 4 * self.multiple)
 
     def linear(self) -> Case:
         """A fixed dense case, wide enough for quantization blocks."""
@@ -282,6 +277,8 @@ class AdapterContract:
                 model.merge_and_unload(safe_merge=True)
 
     def test_the_scale_scales_the_update(self) -> None:
+        if not self.scales:
+            pytest.skip("what it adds has no factor")
         case = self.one()
         model = self.adapted(case).double()
         _settle(model)
@@ -373,7 +370,7 @@ class AdapterContract:
         tensors = {"x": case.sample, "y": _out(model, case.sample)}
         tensors |= {f"net.{name}": value for name, value in case.net().state_dict().items()}
         save_file({k: v.contiguous() for k, v in tensors.items()}, tmp_path / "case.safetensors")
-        code = _FRESH.format(module=self.config.__module__, kind=case.kind)
+        code = _FRESH.format(module=self.config.__module__, kind=case.kind, size=4 * self.multiple)
         run = subprocess.run(  # noqa: S603 - our own interpreter on our own text
             [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
         )
@@ -508,6 +505,8 @@ class AdapterContract:
 
     def test_a_parametrized_layer_is_refused(self) -> None:
         case = self.one()
+        if case.kind in MODULES:
+            pytest.skip("the tuner takes modules of several layers")
         weighted = nn.utils.parametrizations.weight_norm
         self.refused(Case(case.kind, lambda: weighted(case.make()), case.sample), "parametrized")
 
@@ -574,17 +573,12 @@ from pathlib import Path
 import {module}
 import peft, torch
 from safetensors.torch import load_file
-from torch import nn
-from parsimony.testing.layer_cases import Net
+from parsimony.testing.layer_cases import Net, fixed
 folder = Path(sys.argv[1])
 # A tensor mapped from a file need not be aligned, and products of such may be rounded otherwise.
 tensors = {{k: v.clone() for k, v in load_file(folder / "case.safetensors").items()}}
 weights = {{k[4:]: v for k, v in tensors.items() if k.startswith("net.")}}
-shape = weights["first.weight"].shape
-kind = "{kind}"
-make = lambda: nn.Linear(shape[1], shape[0]) if kind == "Linear" else getattr(nn, kind)(
-    shape[1], shape[0], tuple(shape[2:]))
-net = Net(make, tensors["x"])
+net = Net(fixed("{kind}", {size}).make, tensors["x"])
 net.load_state_dict(weights)
 model = peft.PeftModel.from_pretrained(net, str(folder / "adapter")).eval()
 with torch.no_grad():

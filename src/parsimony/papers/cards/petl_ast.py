@@ -24,7 +24,7 @@ CARD = {
     "arxiv": "2312.03694",
     "venue": "IEEE MLSP 2024",
     "areas": ("adapt",),
-    "mechanism": "adapt/bottleneck, audio data",
+    "mechanism": "adapt/bottleneck, adapt/patch_prompts, audio data",
     "summary": (
         "Adapts an audio transformer to a new sound or speech task by training well under one "
         "percent of its parameters."
@@ -216,6 +216,51 @@ def lora_r6() -> Measurement:
 )
 def lora_r12() -> Measurement:
     return adapted(build(AST), "LoraConfig", r=12, target_modules=["q_proj", "v_proj"])
+
+
+@claim(
+    name="shallow-prompt-300",
+    statement="300 prompts at the input (SPT).",
+    published=230_400,
+    source="derived",
+    unit="parameters",
+    direction="equal",
+    level="exact",
+)
+def shallow_prompt_300() -> Measurement:
+    from parsimony.adapt.methods.patch_prompts import ShallowPromptConfig
+
+    return adapted(build(AST), ShallowPromptConfig, num_virtual_tokens=300)
+
+
+@claim(
+    name="deep-prompt-25",
+    statement="25 prompts, fresh at every layer (DPT).",
+    published=230_400,
+    source="derived",
+    unit="parameters",
+    direction="equal",
+    level="exact",
+)
+def deep_prompt_25() -> Measurement:
+    from parsimony.adapt.methods.patch_prompts import DeepPromptConfig
+
+    return adapted(build(AST), DeepPromptConfig, num_virtual_tokens=25)
+
+
+@claim(
+    name="prefix-24",
+    statement="A prefix of 12 keys and 12 values in every layer.",
+    published=221_184,
+    source="derived",
+    unit="parameters",
+    direction="equal",
+    level="exact",
+)
+def prefix_24() -> Measurement:
+    from parsimony.adapt.methods.patch_prompts import AttentionPrefixConfig
+
+    return adapted(build(AST), AttentionPrefixConfig, num_virtual_tokens=24)
 
 
 @claim(
@@ -446,6 +491,7 @@ def arms() -> dict[str, np.ndarray]:
                 "lora": Arm("lora", 4, 5e-3),
                 "bottleneck": Arm("bottleneck", 8, 5e-3),
                 "conformer": Arm("conformer", 4, 5e-3),
+                "prompts": Arm("deep-prompt", 16, 1e-2),
             },
             steps=90, seeds=5, model=str(model), data=str(second), window=100,
         )  # fmt: skip
@@ -500,3 +546,17 @@ def conformer_beats_lora() -> Measurement:
 )
 def conformer_beats_bottleneck() -> Measurement:
     return _against("conformer", "bottleneck")
+
+
+@claim(
+    name="conformer-beats-deep-prompts",
+    statement="The conformer adapter is better than deep prompts of about as many parameters.",
+    published=None,
+    published_text="beats standard methods (abstract); here on a small model and made-up sounds",
+    source="abstract",
+    unit="points of test accuracy",
+    direction="at least",
+    level="cpu",
+)
+def conformer_beats_deep_prompts() -> Measurement:
+    return _against("conformer", "prompts")
