@@ -11,8 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from parsimony.cli import main
+from parsimony.core import artifacts
+from parsimony.plan.cluster import hardware
 
 MODEL = "layers=2,hidden=32,heads=4,vocabulary=256,positions=16"
 
@@ -66,6 +69,25 @@ def test_a_run(capsys: pytest.CaptureFixture[str], plan: str, tmp_path: Path) ->
     code, _, err = call(capsys, "cluster", MODEL, str(folder / "cluster.yaml"), "--batch", "4",
                         "--sequence", "16")  # fmt: skip
     assert (code, err) == (0, "")
+
+
+def test_processes_of_torchrun_are_the_layouts(tmp_path: Path) -> None:
+    cluster, plan, folder = (str(tmp_path / name) for name in ("two.yaml", "plan.yaml", "run"))
+    fields = hardware.load("laptop").of(2).fields()
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(fields))
+    with pytest.raises(SystemExit):
+        main(["plan", "cluster", MODEL, cluster, "--batch", "4", "--sequence", "16", "--fix",
+              "pipeline=2,micro_batch=2", "--out", plan, "--quiet"])  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         "-m", "parsimony", "plan", "run", plan, "--steps", "2", "--backend", "gloo",
+         "--out", folder, "--json"],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["losses"]) == 2 and "pipeline=2" in found["layout"]
+    assert artifacts.is_sealed(tmp_path / "run")
 
 
 @pytest.mark.parametrize(

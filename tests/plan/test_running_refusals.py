@@ -120,8 +120,8 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
 def test_a_world_of_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert refusal(workflow.settle, PLAN, workflow.Settings()) == (
-        "plan run starts the 4 processes of its layout itself, but got 'WORLD_SIZE=2'. "
-        "Start it without torchrun"
+        "the layout is for 4 processes, as many as torchrun must start, but got 2. "
+        "Without torchrun, plan run starts them itself"
     )
 
 

@@ -42,6 +42,10 @@ def processes_of(number: int) -> str:
 def backend(name: str | None, processes: int) -> str:
     """The backend to use: what is asked for, or nccl where every process has a CUDA device.
 
+    Args:
+        name: what is asked for.
+        processes: on this machine.
+
     Raises:
         InputError: unknown, or nccl without a CUDA device for every process.
     """

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from parsimony.core import artifacts, meter
+from parsimony.core import artifacts, meter, workers
 from parsimony.core.energy import synchronise
 from parsimony.core.errors import ParsimonyError
 from parsimony.core.events import Events
@@ -74,6 +74,12 @@ def train(folder: Path) -> None:
         run.write("measured.json", {**measured, "steps": len(counted)})
     distributed.barrier()
     distributed.destroy_process_group()
+
+
+def take_part(job: workers.Job, progress: workers.Progress) -> workers.Job:
+    """``train`` for processes that torchrun has started already, in the folder of ``job``."""
+    train(Path(job["folder"]))
+    return {}
 
 
 def count(part: Part) -> int:

@@ -7,6 +7,7 @@ Beside what every run has, the folder holds ``plan.json`` (the layout that runs 
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from parsimony.core import artifacts, devices, ledger
+from parsimony.core import artifacts, devices, ledger, workers
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError, nearest
 from parsimony.core.footprint import Figure, Footprint
@@ -92,12 +93,14 @@ def settle(plan: Plan, settings: Settings) -> Settings:
             "a sequence must fit the model's positions",
             got=(plan.training.sequence, plan.shape.positions),
         )
-    if devices.count() > 1:
+    if devices.count() not in (1, plan.layout.devices):
         raise InputError(
-            f"plan run starts the {plan.layout.devices} processes of its layout itself",
-            got=f"WORLD_SIZE={devices.count()}", hint="Start it without torchrun",
+            f"the layout is for {launch.processes_of(plan.layout.devices)}, as many as torchrun "
+            "must start",
+            got=devices.count(), hint="Without torchrun, plan run starts them itself",
         )  # fmt: skip
-    backend = launch.backend(settings.backend, plan.layout.devices)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", plan.layout.devices))
+    backend = launch.backend(settings.backend, here)
     return replace(settings, schedule=name, backend=backend)
 
 
@@ -204,7 +207,11 @@ def _go(run: Run, plan: Plan, console: Console, port: int) -> dict[str, Any]:
     again = f"parsimony plan run --resume {folder}"
     title = f"{launch.processes_of(plan.layout.devices)}: {plan.layout}"
     with console.phase(title, settings["steps"]) as bar:
-        launch.start(folder, plan.layout.devices, port, again, lambda _: bar.advance())
+        if devices.count() > 1:  # on one machine or on several, by torchrun
+            job = {"folder": str(folder.resolve())}
+            workers.engine("local", 1).map(f"{launch.WORKER}:take_part", [job], bar.advance)
+        else:
+            launch.start(folder, plan.layout.devices, port, again, lambda _: bar.advance())
     measurement = _grade(run, plan, before)
     run.finish()
     return measurement
