@@ -54,7 +54,7 @@ def command(
         float, typer.Option("--timeout", help="Seconds that a process waits for the others.")
     ] = 300.0,
     port: Annotated[
-        int, typer.Option("--port", help="Where the processes meet; 0 for any free port.")
+        int, typer.Option("--port", min=0, max=65535, help="Where they meet; 0 for any free port.")
     ] = 0,
     resume: options.Resume = None,
     seed: options.Seed = 0,

@@ -99,8 +99,7 @@ def settle(plan: Plan, settings: Settings) -> Settings:
             "must start",
             got=devices.count(), hint="Without torchrun, plan run starts them itself",
         )  # fmt: skip
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", plan.layout.devices))
-    backend = launch.backend(settings.backend, here)
+    backend = launch.backend(settings.backend, _here(plan))
     return replace(settings, schedule=name, backend=backend)
 
 
@@ -232,7 +231,7 @@ def _grade(run: Run, plan: Plan, before: Footprint) -> dict[str, Any]:
     command = f"measured by parsimony plan run, {plan.layout}, {run.settings['precision']}"
     cluster = profile.measured_cluster(
         plan, found["compute"], found["links"], found["optimizer_seconds"],
-        profile.device_memory(on_cpu, plan.layout.devices), command,
+        profile.device_memory(on_cpu, _here(plan)), command,
     )  # fmt: skip
     text = yaml.safe_dump(cluster.fields(), sort_keys=False)
     artifacts.write_text(run.folder / "cluster.yaml", text)
@@ -256,6 +255,11 @@ def _grade(run: Run, plan: Plan, before: Footprint) -> dict[str, Any]:
     }
     run.write("measurement.json", measurement)
     return measurement
+
+
+def _here(plan: Plan) -> int:
+    """Processes on this machine: all, or those that torchrun started here."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", plan.layout.devices))
 
 
 def _losses(folder: Path) -> list[float]:
