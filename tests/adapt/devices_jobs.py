@@ -20,6 +20,7 @@ from parsimony.adapt.method import method
 from parsimony.cli import main
 from parsimony.core import devices, training, workers
 from parsimony.core.errors import DataError
+from parsimony.core.events import read_events
 from parsimony.core.scoring import EncodedRows
 from parsimony.testing import tiny
 
@@ -47,7 +48,7 @@ def train(job: dict[str, Any], progress: Callable[[float], None]) -> dict[str, A
         settings, folder, head=setup.facts.head, scale=way.rate_scale,
         callbacks=way.callbacks(model, steps), keep=False,
     )  # fmt: skip
-    return {"loss": [event["loss"] for event in training.read_events(folder / "events.jsonl")]}
+    return {"loss": [event["loss"] for event in read_events(folder / "events.jsonl")]}
 
 
 def methods(jobs: Path) -> None:

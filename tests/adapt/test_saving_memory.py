@@ -15,6 +15,7 @@ from parsimony.adapt.setup import Setup
 from parsimony.core import cost, precision, training
 from parsimony.core.budget import Budget
 from parsimony.core.errors import BudgetError
+from parsimony.core.events import read_events
 from parsimony.core.thrift import BASES, PLAIN, Allowed, Thrift, allowed
 from parsimony.testing import tiny
 
@@ -200,7 +201,7 @@ def test_parts_and_checkpoints_change_no_result(setup: Setup, tmp_path: Path) ->
     def loss(thrift: Thrift, name: str) -> list[float]:
         folder = tmp_path / name
         trained(setup, thrift, folder, 2)
-        return [event["loss"] for event in training.read_events(folder / "events.jsonl")]
+        return [event["loss"] for event in read_events(folder / "events.jsonl")]
 
     plain = loss(PLAIN, "plain")
     # Dropout draws once per part; the first loss is of a LoRA that does nothing yet.

@@ -19,7 +19,7 @@ from typing import Any
 import tiny
 import torch
 
-from parsimony.core import artifacts, training
+from parsimony.core import artifacts, events, training
 
 
 def die() -> None:
@@ -69,7 +69,7 @@ def logging(step: int) -> None:
                 stream.write('{"loss": 0.')
             die()
 
-    before(training.Events, "add", cut)
+    before(events.Events, "add", cut)
 
 
 def rotating(step: int) -> None:

@@ -18,6 +18,7 @@ import tiny
 from torch import nn
 
 from parsimony.core import devices, training, workers
+from parsimony.core.events import read_events
 
 
 def train(job: dict[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def train(job: dict[str, Any], progress: Callable[[float], None]) -> dict[str, A
         evaluate=lambda _, step: 1 / step, evaluate_at=frozenset({3, 8}),
         keep=job.get("keep", False),
     )  # fmt: skip
-    events = training.read_events(folder / "events.jsonl")
+    events = read_events(folder / "events.jsonl")
     return {"loss": [event["loss"] for event in events if "loss" in event]}
 
 

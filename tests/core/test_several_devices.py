@@ -162,7 +162,7 @@ def test_a_training_that_would_wait_for_the_others_is_refused(
     with pytest.raises(InputError) as caught:
         training.train(tiny.bert(), tiny.rows(), tiny.collator(), tiny.settings(), tmp_path)
     assert str(caught.value) == (
-        "of all commands only 'adapt' trains in several processes, but got 'WORLD_SIZE=2'. "
+        "only 'adapt' and 'plan run' train in several processes, but got 'WORLD_SIZE=2'. "
         "Start this one without torchrun"
     )
 

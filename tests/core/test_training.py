@@ -16,6 +16,7 @@ from torch import nn
 
 from parsimony.core import training
 from parsimony.core.errors import ArtifactError, InputError, ParsimonyError
+from parsimony.core.events import Events, read_events
 from parsimony.core.training import DivergedError, GradientCheck, TrainSettings
 
 PRIMES = (2, 3, 5, 7, 11)
@@ -68,7 +69,7 @@ def test_the_seed_decides(reference: Path, tmp_path: Path) -> None:
 
 
 def test_events_come_in_the_order_of_the_steps(reference: Path) -> None:
-    events = training.read_events(reference / "events.jsonl")
+    events = read_events(reference / "events.jsonl")
     steps = [event["step"] for event in events]
     assert steps == sorted(steps)
     assert [e["step"] for e in events if "loss" in e] == list(range(1, 13))
@@ -136,10 +137,10 @@ def test_no_checkpoint_is_none(tmp_path: Path) -> None:
 
 def test_a_line_cut_short_is_no_event(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    assert training.read_events(file) == []
+    assert read_events(file) == []
     file.write_text('{"step": 1}\n{"step": 2}\n{"ste')
-    assert [e["step"] for e in training.read_events(file)] == [1, 2]
-    training.Events(file, keep_until=1).add(step=2, loss=0.5)
+    assert [e["step"] for e in read_events(file)] == [1, 2]
+    Events(file, keep_until=1).add(step=2, loss=0.5)
     assert file.read_text() == '{"step": 1}\n{"loss": 0.5, "step": 2}\n'
 
 
@@ -240,7 +241,7 @@ def test_a_loss_that_explodes_stops_with_its_step(tmp_path: Path) -> None:
         f"the loss must stay finite, step {step}, but got {value}. Lower the learning rate"
         for step in (2, 3) for value in ("nan", "inf")
     }  # fmt: skip
-    events = training.read_events(tmp_path / "events.jsonl")
+    events = read_events(tmp_path / "events.jsonl")
     assert [e["step"] for e in events] == list(range(1, len(events) + 1))
 
 
@@ -260,7 +261,7 @@ class InfiniteLoss(nn.Module):
 def test_an_infinite_loss_stops_at_the_first_step(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match="the loss must stay finite, step 1, but got inf"):
         fit(tmp_path, InfiniteLoss())
-    assert training.read_events(tmp_path / "events.jsonl") == []
+    assert read_events(tmp_path / "events.jsonl") == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

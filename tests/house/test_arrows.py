@@ -95,7 +95,7 @@ def test_the_check_sees_a_wrong_arrow(module: str, source: str) -> None:
         ("parsimony.core.registry", "from .errors import InputError\nimport parsimony, json"),
         ("parsimony.core.registry", "from parsimony import __version__"),
         ("parsimony.adapt.search", "from parsimony.core import units\nfrom . import lora"),
-        ("parsimony.cli.adapt.run", "def run():\n    from parsimony import adapt, report"),
+        ("parsimony.cli.adapt.adapt", "def run():\n    from parsimony import adapt, report"),
         ("parsimony.papers.cards.lora", "from parsimony.adapt import lora\nimport adapt"),
         ("parsimony.testing.adapters", "from parsimony.adapt.contract import check"),
     ],

@@ -39,8 +39,8 @@ def build() -> typer.Typer:
     """Assemble the app.
 
     A verb module defines ``app`` (a group of commands) or ``command``. A verb that is a package
-    has the ``command`` of its ``run.py``, where there is one, and those of its other files as
-    commands below.
+    has the ``command`` of the file that has its name, where there is one, and those of its other
+    files as commands below.
     """
     app = typer.Typer(
         name="parsimony",
@@ -68,7 +68,7 @@ def build() -> typer.Typer:
         below = {
             name: importlib.import_module(f"{module.__name__}.{name}") for name in _inside(module)
         }
-        own = below.pop("run", module)
+        own = below.pop(verb, module)
         functions = {name.replace("_", "-"): child.command for name, child in below.items()}
         if not hasattr(own, "command"):
             app.add_typer(_group(functions, module.__doc__), name=verb)

@@ -108,7 +108,7 @@ def check_together() -> None:
     """
     if count() > 1 and not _together:
         raise InputError(
-            "of all commands only 'adapt' trains in several processes", got=f"WORLD_SIZE={count()}",
+            "only 'adapt' and 'plan run' train in several processes", got=f"WORLD_SIZE={count()}",
             hint="Start this one without torchrun",
         )  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""``parsimony adapt``: ``run.py`` is the verb itself, every other file a command below it."""
+"""``parsimony adapt``: ``adapt.py`` is the verb itself, every other file a command below it."""

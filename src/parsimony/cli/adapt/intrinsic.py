@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from parsimony.cli import options
-from parsimony.cli.adapt.run import Label, Task, Text
+from parsimony.cli.adapt.adapt import Label, Task, Text
 from parsimony.cli.tables import table
 
 

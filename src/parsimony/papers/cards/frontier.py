@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from parsimony.papers.claim import Measurement, claim
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from parsimony.plan.running.equivalence import Answer
 
 CARD = {
     "slug": "frontier",
@@ -588,3 +591,166 @@ def weak_175b() -> Measurement:
 )
 def weak_1t() -> Measurement:
     return weak_scaling("gpt-1t", 2, 6)
+
+
+@cache
+def answers() -> dict[str, Answer]:
+    """What every layout of the runner's tests did on two and four processes."""
+    from parsimony.plan.running.equivalence import FOUR, OTHERS, PIPELINES, together
+
+    return {**together({**PIPELINES, **OTHERS}, 2), **together(FOUR, 4)}
+
+
+@cache
+def expected() -> dict[str, Answer]:
+    """What one process did in their place."""
+    from parsimony.plan.running.equivalence import FOUR, OTHERS, PIPELINES, alone
+
+    return alone({**PIPELINES, **OTHERS, **FOUR})
+
+
+def bits(names: Any) -> Measurement:
+    """Losses and weights that differ in any bit."""
+    wrong = compared = 0
+    for name in names:
+        got, alone = answers()[name], expected()[name]
+        pairs = [*zip(got.losses, alone.losses, strict=True)]
+        pairs += [(got.weights.get(key), digest) for key, digest in alone.weights.items()]
+        compared += len(pairs)
+        wrong += sum(a != b for a, b in pairs)
+    return Measurement(wrong, note=f"of {compared}; gloo, 3 steps: {'; '.join(names)}")
+
+
+def losses(names: Any) -> Measurement:
+    """The largest difference of a loss."""
+    worst = max(
+        abs(a - b)
+        for name in names
+        for a, b in zip(answers()[name].losses, expected()[name].losses, strict=True)
+    )
+    return Measurement(worst, note=f"gloo, 3 steps: {'; '.join(names)}")
+
+
+@claim(
+    name="pipelines-bit-identical",
+    statement="GPipe, 1F1B, interleaved and zero-bubble give one process's losses and weights.",
+    published=0,
+    source="derived",
+    unit="values that differ",
+    direction="equal",
+    level="cpu",
+)
+def pipelines_bit_identical() -> Measurement:
+    from parsimony.plan.running.equivalence import PIPELINES
+
+    return bits(list(PIPELINES))
+
+
+@claim(
+    name="sharded-losses",
+    statement="FSDP2, tensor parallelism and tied ends on two processes give one process's losses.",
+    published=0,
+    source="derived",
+    unit="nats",
+    direction="equal",
+    tolerance=1e-6,
+    level="cpu",
+)
+def sharded_losses() -> Measurement:
+    from parsimony.plan.running.equivalence import OTHERS
+
+    return losses(list(OTHERS))
+
+
+@claim(
+    name="combined-losses",
+    statement="TP2 x PP2, DP2 x TP2 and DP2 x PP2 on four processes give one process's losses.",
+    published=0,
+    source="derived",
+    unit="nats",
+    direction="equal",
+    tolerance=1e-6,
+    level="cpu",
+)
+def combined_losses() -> Measurement:
+    from parsimony.plan.running.equivalence import FOUR
+
+    return losses(list(FOUR))
+
+
+@claim(
+    name="parameters-per-process",
+    statement="Every stage of a 12-layer GPT holds the planner's parameters, for every (t, p, z).",
+    published=0,
+    source="derived",
+    unit="processes that differ",
+    direction="equal",
+    level="cpu",
+)
+def parameters_per_process() -> Measurement:
+    from parsimony.plan.cluster import hardware
+    from parsimony.plan.cluster.model_shape import ModelShape
+    from parsimony.plan.cluster.plan_file import Layout, Plan
+    from parsimony.plan.cluster.training import Training
+    from parsimony.plan.running import rehearsal
+
+    shape, wrong, total = ModelShape(12, 768, 12, 50_304, 1_024), 0, 0
+    for t in (1, 2, 4):
+        for p in (1, 2, 3, 4, 6, 12):
+            for zero in range(4):
+                layout = Layout(t, p, 2, zero, 1, "none", 1)
+                cluster = hardware.load("frontier").of(layout.devices)
+                plan = Plan(shape, cluster, Training(24, 1_024), layout)
+                found = rehearsal.parameters(plan, range(0, layout.devices, 2 * t))
+                total += len(found)
+                wrong += sum(built != planned for built, planned in found)
+    note = "between steps, on the meta device, two replicas, one process of each stage"
+    return Measurement(wrong, note=f"of {total}; {note}")
+
+
+@claim(
+    name="optimizer-per-process",
+    statement="After a step each process holds the planner's bytes of weights and Adam's moments.",
+    published=0,
+    source="derived",
+    unit="processes that differ",
+    direction="equal",
+    level="cpu",
+)
+def optimizer_per_process() -> Measurement:
+    from parsimony.plan.running.equivalence import FOUR, OTHERS, PIPELINES
+
+    cases = {**PIPELINES, **OTHERS, **FOUR}
+    names = [name for name, case in cases.items() if case.optimizer == "adamw"]
+    pairs = [
+        pair
+        for name in names
+        for pair in zip(answers()[name].optimizer_bytes, answers()[name].planned_bytes, strict=True)
+    ]
+    wrong = sum(held != planned for held, planned in pairs)
+    return Measurement(wrong, note=f"of {len(pairs)}; {'; '.join(names)}")
+
+
+@claim(
+    name="bubble-measured",
+    statement="A pipeline of two sleeping stages takes 1 + (p - 1) / m of its working time.",
+    published=0,
+    source="derived",
+    unit="%",
+    direction="equal",
+    tolerance=10,
+    level="cpu",
+)
+def bubble_measured() -> Measurement:
+    from parsimony.plan.cluster.time import bubble_share
+    from parsimony.plan.running import bubble
+
+    found = bubble.measure()
+    ratios = [found[m] for m in bubble.MICRO_BATCHES]
+    if ratios != sorted(ratios, reverse=True):
+        return Measurement(float("nan"), note=f"more micro-batches must cost less: {found}")
+    errors = [
+        100 * (ratio / (1 + bubble_share(bubble.STAGES, m)) - 1) for m, ratio in found.items()
+    ]
+    told = ", ".join(f"{m}: {ratio:.3f}" for m, ratio in found.items())
+    return Measurement(max(errors, key=abs), note=f"1F1B; by micro-batches {told}; falls with each")

@@ -119,6 +119,17 @@ class Cluster(_Schema):
         last = self.links[-1].model_copy(update={"devices": reach})
         return self.model_copy(update={"devices": devices, "links": (*self.links[:-1], last)})
 
+    def fields(self) -> dict[str, Any]:
+        """What a file has of it: quantities with their units, so that ``load`` reads it back."""
+        found = self.model_dump(mode="json")
+        links = [{**link, "bandwidth": f"{link['bandwidth']!r} B/s"} for link in found["links"]]
+        return {
+            **found,
+            "memory": f"{self.memory!r} B",
+            "memory_bandwidth": f"{self.memory_bandwidth!r} B/s",
+            "links": links,
+        }
+
     def __str__(self) -> str:
         """Count, name, what a device is, and its memory in both units."""
         memory = f"{self.memory / 1e9:.4g} GB = {units.format_bytes(self.memory)}"
@@ -156,6 +167,15 @@ def load(name: str) -> Cluster:
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"{name} must be YAML ({str(error).splitlines()[0]})") from error
+    return parse(name, found)
+
+
+def parse(name: str, found: Any) -> Cluster:
+    """The cluster of a document with the fields of ``Cluster``; ``name`` says which in errors.
+
+    Raises:
+        InputError: a field that is missing, unknown or wrong.
+    """
     if not isinstance(found, dict):
         raise InputError(f"{name} must hold the fields of a cluster", hint=nearest("", _FIELDS))
     try:
