@@ -119,7 +119,7 @@ def read(place: Path) -> list[tuple[str, Entry]]:
             ]
         except (KeyError, TypeError) as error:
             raise ArtifactError(
-                f"{place} must be what 'parsimony plan ledger --json' prints ({error})"
+                f"{place} must be what 'parsimony plan ledger --json' prints ({error!r})"
             ) from error
     files = sorted(place.rglob(FILE))
     if not files:
@@ -154,19 +154,21 @@ def interval(entry: Entry, past: Iterable[Entry]) -> Interval:
     If the new prediction and the n earlier ones are exchangeable, the ratio lies between the k-th
     smallest and the k-th largest with probability 1 - 2 k / (n + 1), which is at least ``LEVEL``
     for the k used here (Vovk, Gammerman and Shafer 2005, Algorithmic Learning in a Random World,
-    section 2.2). Predictions of one run share a calibration, so they are not quite: the coverage
-    in ``summary`` is counted on runs that were left out.
+    section 2.2). Predictions of one run share a calibration, so they are not quite: ``coverage``
+    says what such intervals held.
 
     Args:
         entry: the prediction; what was measured is not looked at.
-        past: graded predictions; those of the same verb, quantity and provenance count: of the same
-            method where there are ``LEAST`` of them, else of all methods.
+        past: graded predictions; those of the same verb, quantity and provenance count. An estimate
+            goes by its method where there are ``LEAST`` of them, else by all methods. A count errs
+            by its method's own rule and goes by nothing else.
     """
     if entry.predicted is None:
         return Interval(None, None, entry.reason)
     alike = [e for e in past if _kind(e) == _kind(entry) and e.error is not None and e.predicted]
     own = [e for e in alike if e.method == entry.method]
-    used, of = (own, entry.method) if len(own) >= LEAST else (alike, "all methods")
+    alone = len(own) >= LEAST or entry.provenance == "computed"
+    used, of = (own, entry.method) if alone else (alike, "all methods")
     count = f"{len(used)} graded predictions{f' of {of}' if entry.method else ''}"
     if len(used) < LEAST:
         return Interval(None, None, f"{count} like this one, and an interval takes {LEAST}")
@@ -175,12 +177,30 @@ def interval(entry: Entry, past: Iterable[Entry]) -> Interval:
     return Interval(entry.predicted * ratios[cut - 1], entry.predicted * ratios[-cut], count)
 
 
+def coverage(entry: Entry, found: list[tuple[str, Entry]]) -> float | None:
+    """Share of past predictions like ``entry`` whose interval by other runs held the outcome."""
+    held = [
+        inside
+        for run, other in found
+        if _kind(other) == _kind(entry) and (inside := _held(run, other, found)) is not None
+    ]
+    return statistics.fmean(held) if held else None
+
+
 def _kind(entry: Entry) -> tuple[str, str, str, bool]:
     return entry.verb, entry.quantity, entry.provenance, bool(entry.method)
 
 
+def _held(run: str, entry: Entry, found: list[tuple[str, Entry]]) -> bool | None:
+    """Whether the interval by all other runs holds what was measured; ``None`` without one."""
+    told = interval(entry, [e for other, e in found if other != run])
+    if told.low is None or told.high is None or entry.measured is None:
+        return None
+    return told.low <= entry.measured <= told.high
+
+
 def summary(found: list[tuple[str, Entry]], *, per_method: bool = False) -> list[dict[str, Any]]:
-    """Rows of errors by quantity, or by quantity, verb and method.
+    """Rows of errors by quantity, or by quantity, verb and method (empty for whole runs).
 
     Each has the number of graded predictions and of those without an error, the median absolute
     error, the worst under- and over-estimate, how many had an interval by the predictions of all
@@ -188,7 +208,7 @@ def summary(found: list[tuple[str, Entry]], *, per_method: bool = False) -> list
     """
     groups: dict[tuple[str, ...], list[tuple[str, Entry]]] = {}
     for run, entry in sorted(found, key=lambda pair: _place(pair[1])):
-        more = (entry.verb, entry.method or entry.subject) if per_method else ()
+        more = (entry.verb, entry.method) if per_method else ()
         groups.setdefault((entry.quantity, *more), []).append((run, entry))
     rows = []
     for key, group in groups.items():
@@ -210,12 +230,4 @@ def summary(found: list[tuple[str, Entry]], *, per_method: bool = False) -> list
 
 
 def _place(entry: Entry) -> tuple[int, str, str]:
-    return list(_UNITS).index(entry.quantity), entry.verb, entry.method or entry.subject
-
-
-def _held(run: str, entry: Entry, found: list[tuple[str, Entry]]) -> bool | None:
-    """Whether the interval by all other runs holds what was measured; ``None`` without one."""
-    told = interval(entry, [e for other, e in found if other != run])
-    if told.low is None or told.high is None or entry.measured is None:
-        return None
-    return told.low <= entry.measured <= told.high
+    return list(_UNITS).index(entry.quantity), entry.verb, entry.method

@@ -9,7 +9,7 @@ import typer
 
 from parsimony.cli import options
 from parsimony.cli.adapt.adapt import Label, Task, Text
-from parsimony.cli.plan.ledger import value
+from parsimony.cli.plan.ledger import share, value
 from parsimony.cli.tables import table
 
 if TYPE_CHECKING:
@@ -104,38 +104,42 @@ def command(
     entries = ledger.compare(
         found.candidate, found.footprint, Footprint(), verb="adapt", method=found.method
     )
-    intervals = {entry.quantity: ledger.interval(entry, past) for entry in entries}
+    intervals = {
+        entry.quantity: ledger.interval(entry, [graded for _, graded in past]) for entry in entries
+    }
+    held = {entry.quantity: ledger.coverage(entry, past) for entry in entries}
     if json:
         figures = {
             entry.quantity: {
-                "unit": entry.unit, **costs[entry.quantity], **asdict(intervals[entry.quantity])
+                "unit": entry.unit, **costs[entry.quantity], **asdict(intervals[entry.quantity]),
+                "coverage": held[entry.quantity],
             }
             for entry in entries
         }  # fmt: skip
         emit({**asdict(found), "footprint": figures, "level": ledger.LEVEL})
         return
     table(
-        ["quantity", "predicted", "low", "high", "how", "interval, or why there is none"],
+        ["quantity", "predicted", "low", "high", "held", "how", "interval by, or why none"],
         [
             [entry.quantity, value(entry.predicted, entry.unit), _end(intervals, entry, "low"),
-             _end(intervals, entry, "high"), entry.provenance or "-",
+             _end(intervals, entry, "high"), share(held[entry.quantity]), entry.provenance or "-",
              intervals[entry.quantity].basis]
             for entry in entries
         ],
         title=_title(found, ledger.LEVEL),
         heading=not quiet,
-        numbers=range(1, 4),
+        numbers=range(1, 5),
     )  # fmt: skip
 
 
-def _past(graded: Path | None) -> list[Entry]:
+def _past(graded: Path | None) -> list[tuple[str, Entry]]:
     """Graded predictions of ``--ledger``; without it those below runs/, if there are any."""
     from parsimony.core import ledger
 
     place = graded or Path("runs")
     if graded is None and not any(place.rglob(ledger.FILE)):
         return []
-    return [entry for _, entry in ledger.read(place)]
+    return ledger.read(place)
 
 
 def _end(intervals: dict[str, Any], entry: Entry, end: str) -> str:
@@ -146,9 +150,9 @@ def _end(intervals: dict[str, Any], entry: Entry, end: str) -> str:
 def _title(found: Forecast, level: float) -> str:
     from parsimony.core import units
 
-    share = units.format_share((found.footprint.trainable.value or 0.0) / found.base_parameters)
+    part = units.format_share((found.footprint.trainable.value or 0.0) / found.base_parameters)
     return (
-        f"{found.candidate}: {share} of {units.format_count(found.base_parameters)} parameters "
+        f"{found.candidate}: {part} of {units.format_count(found.base_parameters)} parameters "
         f"train, {found.steps} steps of {found.batch} rows, window {found.window}, on "
         f"{found.device}; {level:.0%} intervals from past errors"
     )

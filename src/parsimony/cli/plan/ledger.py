@@ -56,7 +56,10 @@ def command(
     )  # fmt: skip
     table(
         ["quantity", "predicted by", "method", *COLUMNS],
-        [[row["quantity"], row["verb"] or "-", row["method"], *cells(row)] for row in methods],
+        [
+            [row["quantity"], row["verb"] or "-", row["method"] or "whole run", *cells(row)]
+            for row in methods
+        ],
         title="The same by method",
         numbers=range(3, 10),
     )
