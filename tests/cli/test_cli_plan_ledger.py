@@ -76,7 +76,8 @@ def test_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["methods"] == ledger.summary(entries, per_method=True)
     assert found["machines"] == []
     kept = folder / "kept.json"
-    kept.write_text(out)
+    _, _, err = call(capsys, folder, "--out", kept)
+    assert err == f"Written to {kept}\n" and json.loads(kept.read_text()) == found
     assert call(capsys, kept, "--json")[1] == out
 
 

@@ -205,5 +205,5 @@ def test_what_the_command_printed_is_read_as_a_folder_is(tmp_path: Path) -> None
 @pytest.mark.parametrize("content", ["[]", "{}", '{"entries": [{"subject": "a"}]}'])
 def test_a_file_of_another_make_is_named(tmp_path: Path, content: str) -> None:
     artifacts.write_text(tmp_path / "kept.json", content)
-    with pytest.raises(ArtifactError, match="must be what 'parsimony plan ledger --json' prints"):
+    with pytest.raises(ArtifactError, match="must be what 'parsimony plan ledger --out' writes"):
         ledger.read(tmp_path / "kept.json")

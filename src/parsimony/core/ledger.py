@@ -105,7 +105,7 @@ def read(place: Path) -> list[tuple[str, Entry]]:
     """(run, entry) of every ledger below a folder, in path order.
 
     Args:
-        place: a folder; or a file of ``parsimony plan ledger --json``.
+        place: a folder; or a file of ``parsimony plan ledger --out``.
 
     Raises:
         InputError: there is none.
@@ -119,7 +119,7 @@ def read(place: Path) -> list[tuple[str, Entry]]:
             ]
         except (KeyError, TypeError) as error:
             raise ArtifactError(
-                f"{place} must be what 'parsimony plan ledger --json' prints ({error!r})"
+                f"{place} must be what 'parsimony plan ledger --out' writes ({error!r})"
             ) from error
     files = sorted(place.rglob(FILE))
     if not files:

@@ -68,7 +68,7 @@ def command(
         Path | None,
         typer.Option(
             "--ledger",
-            help="Runs, or a file of 'plan ledger --json', whose errors give the intervals; runs/ "
+            help="Runs, or a file of 'plan ledger --out', whose errors give the intervals; runs/ "
             "when left out.",
             show_default=False,
         ),

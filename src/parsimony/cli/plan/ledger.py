@@ -14,29 +14,36 @@ from parsimony.cli.tables import table
 def command(
     folder: Annotated[
         Path,
-        typer.Argument(help="A run folder, one that holds runs, or what --json printed of one."),
+        typer.Argument(help="A run folder, one that holds runs, or what --out wrote."),
     ] = Path("runs"),
+    out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Print predicted beside measured for every run below FOLDER, and how far off they were."""
+    """Print predicted beside measured for every run below FOLDER, and how far off they were.
+
+    --out keeps it as JSON, which is read as FOLDER is.
+    """
     from dataclasses import asdict
 
     from parsimony.cli.main import emit
-    from parsimony.core import ledger
+    from parsimony.core import artifacts, ledger
+    from parsimony.core.console import Console
 
     found = ledger.read(folder)
     quantities, methods = ledger.summary(found), ledger.summary(found, per_method=True)
+    result = {
+        "level": ledger.LEVEL,
+        "machines": ledger.machines(folder),
+        "quantities": quantities,
+        "methods": methods,
+        "entries": [{"run": run, **asdict(entry)} for run, entry in found],
+    }
+    if out is not None:
+        artifacts.write_json(out, result)
+        Console(quiet).say(f"Written to {out}")
     if json:
-        emit(
-            {
-                "level": ledger.LEVEL,
-                "machines": ledger.machines(folder),
-                "quantities": quantities,
-                "methods": methods,
-                "entries": [{"run": run, **asdict(entry)} for run, entry in found],
-            }
-        )
+        emit(result)
         return
     if not quiet:
         table(
