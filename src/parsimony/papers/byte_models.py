@@ -7,7 +7,9 @@ is a byte. All training goes through ``core.training``, one thread, and depends 
 from __future__ import annotations
 
 import functools
+import math
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ from parsimony.core.errors import require
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.optim.lr_scheduler import LRScheduler
+    from transformers import TrainerCallback
 
     from parsimony.core.training import TrainSettings
 
@@ -82,8 +86,64 @@ def size(model: nn.Module) -> int:
                and ".wpe." not in name)  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Run:
+    """One training of ``decoder``.
+
+    Attributes:
+        batch: sequences per step.
+        steps: optimizer steps.
+        rate: peak learning rate of AdamW (no weight decay).
+        seed: of weights and order of the data.
+        width: see ``decoder``.
+        schedule: a class of ``tune.schedules``.
+        stages: its arguments by name, beside the optimizer and ``tokens_per_step``.
+    """
+
+    batch: int
+    steps: int
+    rate: float
+    seed: int
+    width: int = 32
+    schedule: str = "WSD"
+    stages: tuple[tuple[str, Any], ...] = ()
+
+
+@functools.cache
+def train_run(run: Run, points: int = 1) -> dict[int, float]:
+    """Train, unless this process has done so before, and return what ``train_bytes`` does.
+
+    Args:
+        run: what to train.
+        points: how many validation losses, evenly spaced in the logarithm of the steps from the
+            tenth on; the last step's alone by default.
+    """
+    require("torch", "adapt")
+    from parsimony.core.training import TrainSettings
+    from parsimony.tune import schedules
+
+    first = run.steps if points == 1 else 10
+    at = {round(first * (run.steps / first) ** (i / max(1, points - 1))) for i in range(points)}
+    kind, stages = getattr(schedules, run.schedule), dict(run.stages)
+    if run.schedule == "PowerScheduler":
+        stages |= {"batch": run.batch, "sequence_length": CONTEXT}
+    else:
+        stages |= {"tokens_per_step": run.batch * CONTEXT}
+    return train_bytes(
+        decoder(run.width, run.seed),
+        TrainSettings(run.rate, run.steps, batch_size=run.batch, seed=run.seed),
+        at=frozenset(at),
+        schedule=lambda optimizer: kind(optimizer, **stages),
+    )
+
+
 def train_bytes(
-    model: nn.Module, settings: TrainSettings, *, at: frozenset[int], **options: Any
+    model: nn.Module,
+    settings: TrainSettings,
+    *,
+    at: frozenset[int],
+    schedule: Callable[[torch.optim.Optimizer], LRScheduler],
+    **options: Any,
 ) -> dict[int, float]:
     """Train in place, and measure the validation loss after the steps in ``at``.
 
@@ -91,10 +151,11 @@ def train_bytes(
         model: takes ``input_ids`` and ``labels`` of vocabulary 256, as transformers' models do.
         settings: ``batch_size`` counts sequences; no sequence comes twice before all have come.
         at: steps; the last one is ``settings.steps`` as a rule.
+        schedule: makes the schedule of the optimizer's groups.
         options: of ``core.training.train``.
 
     Returns:
-        Nats per token by step. Empty where the training diverged: after no step is there a loss.
+        Nats per token by step; not a number at every step where the training diverged.
     """
     import torch
 
@@ -112,12 +173,40 @@ def train_bytes(
         try:
             train(
                 model, rows, _collate, settings, Path(folder), keep=False,
-                evaluate=evaluate, evaluate_at=at, **options,
+                callbacks=[_follow(schedule)], evaluate=evaluate, evaluate_at=at, **options,
             )  # fmt: skip
         except DivergedError:
-            losses.clear()
+            losses = dict.fromkeys(sorted(at), math.nan)
     torch.random.set_rng_state(state)
     return losses
+
+
+def _follow(schedule: Callable[[torch.optim.Optimizer], LRScheduler]) -> TrainerCallback:
+    """Sets the rates of a schedule before each step."""
+    from transformers import TrainerCallback
+
+    class Follow(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            for group in given["optimizer"].param_groups:
+                group["lr"] = group.pop("initial_lr")
+            self.schedule = schedule(given["optimizer"])
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            groups, rates = given["optimizer"].param_groups, self.schedule.get_last_lr()
+            for group, rate in zip(groups, rates, strict=True):
+                group["lr"] = rate
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.schedule.step()
+
+    return Follow()
+
+
+def mean_of_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """Mean, and ends of its 95 % interval by Student's t; at least two values."""
+    from parsimony.core.significance import interval
+
+    return sum(values) / len(values), interval(values, [0.0] * len(values))
 
 
 def validation_loss(model: nn.Module) -> float:
