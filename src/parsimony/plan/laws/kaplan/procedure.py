@@ -122,12 +122,6 @@ def fit_kaplan(
         )
     sizes = fit(KaplanSize(), ends, bootstraps=bootstraps, seed=seed, file=file)
     one = after[after["N"] == _most_batches(after)]
-    if one["B"].nunique() < 3:
-        raise InputError(
-            f"{file}: step 2 needs one size at 3 or more batch sizes",
-            got=int(one["B"].nunique()),
-            hint="Train one size at 4 or more batch sizes, each at its best learning rate",
-        )
     reached = _steps_to(one, levels, file)
     batches = _critical(reached, file)
     line = _line(batches)
@@ -225,6 +219,12 @@ def _most_batches(points: pd.DataFrame) -> float:
 
 def _steps_to(one: pd.DataFrame, levels: int, file: str) -> pd.DataFrame:
     """Steps at which each run of one size first reaches each loss of a ladder: loss, run, B, S."""
+    if one["B"].nunique() < 3:
+        raise InputError(
+            f"{file}: step 2 needs one size at 3 or more batch sizes",
+            got=int(one["B"].nunique()),
+            hint="Train one size at 4 or more batch sizes, each at its best learning rate",
+        )
     pd = require("pandas", "plan")
     curves = {}
     for run, points in one.sort_values("S").groupby("run"):
