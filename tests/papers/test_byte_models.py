@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from parsimony.core.data.builtins import stdlib_code  # noqa: E402
-from parsimony.papers import byte_models  # noqa: E402
 from parsimony.papers.byte_models import (  # noqa: E402
     CONTEXT,
     Run,
@@ -71,22 +70,10 @@ def test_runs_are_alike_until_one_of_them_decays() -> None:
     tokens = 4 * CONTEXT
     short = run(30, total_tokens=30 * tokens, decay_tokens=5 * tokens)
     long = run(60, total_tokens=60 * tokens, decay_tokens=5 * tokens)
-    at = {25, 30}
-    losses = [_losses(r, at) for r in (short, long)]
-    assert losses[0][25] == losses[1][25]
-    assert losses[0][30] != losses[1][30]
-
-
-def _losses(run: Run, at: set[int]) -> dict[int, float]:
-    from parsimony.core.training import TrainSettings
-    from parsimony.tune.schedules import WSD
-
-    return byte_models.train_bytes(
-        decoder(run.width, run.seed),
-        TrainSettings(run.rate, run.steps, batch_size=run.batch, seed=run.seed),
-        at=frozenset(at),
-        schedule=lambda o: WSD(o, tokens_per_step=run.batch * CONTEXT, **dict(run.stages)),
-    )
+    losses = [train_run(r, points=2) for r in (short, long)]
+    assert losses[0][10] == losses[1][10]
+    whole = run(30, total_tokens=60 * tokens, decay_tokens=5 * tokens)
+    assert train_run(whole)[30] != losses[0][30]
 
 
 def test_a_training_that_diverges_has_no_loss() -> None:

@@ -74,7 +74,9 @@ def test_step_two_alone_gives_the_curve_of_an_unseen_batch() -> None:
     curve = found.curve(2**18)
     assert curve["loss"].is_monotonic_decreasing and curve["S"].is_monotonic_increasing
     assert KAPLAN.loss(1e7, curve["S"], 2**18) == pytest.approx(curve["loss"].to_numpy(), rel=0.005)
-    with pytest.raises(InputError, match="step 2 needs one size at 3 or more batch sizes, but got 2"):
+    with pytest.raises(
+        InputError, match="step 2 needs one size at 3 or more batch sizes, but got 2"
+    ):
         fit_batches(one[one["B"] > 2**17], warm_up=1000)
 
 

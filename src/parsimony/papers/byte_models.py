@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,6 @@ from parsimony.core.errors import require
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from torch.optim.lr_scheduler import LRScheduler
-    from transformers import TrainerCallback
 
     from parsimony.core.training import TrainSettings
 
@@ -96,8 +94,8 @@ class Run:
         rate: peak learning rate of AdamW (no weight decay).
         seed: of weights and order of the data.
         width: see ``decoder``.
-        schedule: a class of ``tune.schedules``.
-        stages: its arguments by name, beside the optimizer and ``tokens_per_step``.
+        schedule: by name, see ``core.schedules``.
+        stages: its options by name; without ``decay_tokens`` there is no decay.
     """
 
     batch: int
@@ -105,7 +103,7 @@ class Run:
     rate: float
     seed: int
     width: int = 32
-    schedule: str = "WSD"
+    schedule: str = "wsd"
     stages: tuple[tuple[str, Any], ...] = ()
 
 
@@ -120,21 +118,18 @@ def train_run(run: Run, points: int = 1) -> dict[int, float]:
     """
     require("torch", "adapt")
     from parsimony.core.training import TrainSettings
-    from parsimony.tune import schedules
 
     first = run.steps if points == 1 else 10
     at = {round(first * (run.steps / first) ** (i / max(1, points - 1))) for i in range(points)}
-    kind, stages = getattr(schedules, run.schedule), dict(run.stages)
-    if run.schedule == "PowerScheduler":
-        stages |= {"batch": run.batch, "sequence_length": CONTEXT}
-    else:
-        stages |= {"tokens_per_step": run.batch * CONTEXT}
+    options = {**({} if run.schedule == "cosine" else {"decay_tokens": 0}), **dict(run.stages)}
     return train_bytes(
         decoder(run.width, run.seed),
-        TrainSettings(run.rate, run.steps, batch_size=run.batch, seed=run.seed),
+        TrainSettings(
+            run.rate, run.steps, batch_size=run.batch, seed=run.seed, schedule=run.schedule,
+            schedule_options=options,
+        ),
         at=frozenset(at),
-        schedule=lambda optimizer: kind(optimizer, **stages),
-    )
+    )  # fmt: skip
 
 
 def train_bytes(
@@ -142,7 +137,6 @@ def train_bytes(
     settings: TrainSettings,
     *,
     at: frozenset[int],
-    schedule: Callable[[torch.optim.Optimizer], LRScheduler],
     **options: Any,
 ) -> dict[int, float]:
     """Train in place, and measure the validation loss after the steps in ``at``.
@@ -151,7 +145,6 @@ def train_bytes(
         model: takes ``input_ids`` and ``labels`` of vocabulary 256, as transformers' models do.
         settings: ``batch_size`` counts sequences; no sequence comes twice before all have come.
         at: steps; the last one is ``settings.steps`` as a rule.
-        schedule: makes the schedule of the optimizer's groups.
         options: of ``core.training.train``.
 
     Returns:
@@ -173,33 +166,12 @@ def train_bytes(
         try:
             train(
                 model, rows, _collate, settings, Path(folder), keep=False,
-                callbacks=[_follow(schedule)], evaluate=evaluate, evaluate_at=at, **options,
+                evaluate=evaluate, evaluate_at=at, **options,
             )  # fmt: skip
         except DivergedError:
             losses = dict.fromkeys(sorted(at), math.nan)
     torch.random.set_rng_state(state)
     return losses
-
-
-def _follow(schedule: Callable[[torch.optim.Optimizer], LRScheduler]) -> TrainerCallback:
-    """Sets the rates of a schedule before each step."""
-    from transformers import TrainerCallback
-
-    class Follow(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            for group in given["optimizer"].param_groups:
-                group["lr"] = group.pop("initial_lr")
-            self.schedule = schedule(given["optimizer"])
-
-        def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            groups, rates = given["optimizer"].param_groups, self.schedule.get_last_lr()
-            for group, rate in zip(groups, rates, strict=True):
-                group["lr"] = rate
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.schedule.step()
-
-    return Follow()
 
 
 def mean_of_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
