@@ -1,3 +1,4 @@
+# Long because every figure of the sheet and every tiny training is a claim of its own.
 """Power Scheduler: A Batch Size and Token Number Agnostic Learning Rate Scheduler."""
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from parsimony.papers.claim import Measurement, claim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
+    from torch import nn
 
     from parsimony.tune.schedules import PowerScheduler
 
@@ -222,7 +226,7 @@ def warm_up_halfway() -> Measurement:
 HORIZONS = (800, 2000, 5000)
 """Sequences of 64 bytes in a short, a middle and a long training: 100, 250, 625 steps of 8."""
 RATES = (0.0012, 0.0036, 0.0108, 0.0324)
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 WARM_UP = 160
 """Sequences."""
 SETTING = (
@@ -426,3 +430,149 @@ def tiny_anytime() -> Measurement:
         f"to their decay, so all cost 1.075 runs and the cosines 1.75; {len(SEEDS)} seeds",
         holds=interval[1] <= 1.5,
     )
+
+
+WIDTHS, WIDTH_SEEDS = (32, 128), (0, 1, 2)
+WIDTH_STEPS, WIDTH_RATES = 200, tuple(0.0005 * 2**k for k in range(9))
+WIDE = (
+    "2 Granite layers on bytes, heads of 16, AdamW, batch 8, 200 steps, WSD; rates 0.0005 to 0.128 "
+    "by factors of 2, the vertex of a parabola in log rate; base width 32"
+)
+
+
+def granite(width: int, seed: int, mup: bool) -> nn.Module:
+    """A small Granite with random weights, in muP or the standard parametrisation."""
+    import torch
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    from parsimony.tune.mup import configure, initialise
+
+    torch.manual_seed(seed)
+    config = GraniteConfig(
+        vocab_size=256, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=2,
+        num_attention_heads=width // 16, num_key_value_heads=width // 16, use_cache=False,
+        max_position_embeddings=64, attention_multiplier=16**-0.5, bos_token_id=None,
+        eos_token_id=None, pad_token_id=None,
+    )  # fmt: skip
+    model = GraniteForCausalLM(configure(config, WIDTHS[0]) if mup else config)
+    if mup:
+        initialise(model)
+    return model
+
+
+def _scale(model: nn.Module, mup: bool) -> dict[str, float]:
+    """Factor on the rate of each parameter, by name."""
+    from parsimony.tune.mup import parameter_groups
+
+    if not mup:
+        return {}
+    factor = {id(p): group["lr"] for group in parameter_groups(model, 1.0) for p in group["params"]}
+    return {name: factor[id(p)] for name, p in model.named_parameters()}
+
+
+@functools.cache
+def best_at(width: int, seed: int, mup: bool) -> float:
+    """Best rate of WSD."""
+    from parsimony.core.training import TrainSettings
+    from parsimony.papers.byte_models import train_bytes
+
+    losses = []
+    for rate in WIDTH_RATES:
+        model = granite(width, seed, mup)
+        factors = _scale(model, mup)
+        settings = TrainSettings(rate, WIDTH_STEPS, batch_size=8, seed=seed, schedule="wsd")
+        found = train_bytes(
+            model, settings, at=frozenset({WIDTH_STEPS}),
+            scale=lambda name, factors=factors: factors.get(name, 1.0),
+        )  # fmt: skip
+        losses.append(found[WIDTH_STEPS])
+    return vertex(WIDTH_RATES, [math.inf if math.isnan(loss) else loss for loss in losses])[0]
+
+
+def _shift(mup: bool) -> tuple[float, tuple[float, float], str]:
+    """log2 of the best rate at the larger width over that at the smaller: mean, interval, note."""
+    from parsimony.papers.byte_models import mean_of_seeds
+
+    rates = {seed: [best_at(width, seed, mup) for width in WIDTHS] for seed in WIDTH_SEEDS}
+    value, interval = mean_of_seeds([math.log2(wide / slim) for slim, wide in rates.values()])
+    told = "; ".join(", ".join(f"{rate:.2g}" for rate in pair) for pair in rates.values())
+    return value, interval, f"best rates at widths 32 and 128 by seed: {told}; {WIDE}"
+
+
+@claim(
+    name="tiny-mup-rate-stays",
+    statement="Under muP the best rate at four times the width is the same within a factor of 2.",
+    published=0.0,
+    source="derived",
+    unit="steps of factor 2",
+    direction="equal",
+    level="cpu",
+    tolerance=1.0,
+)
+def tiny_mup_rate_stays() -> Measurement:
+    value, interval, note = _shift(mup=True)
+    return Measurement(value, interval, note, holds=interval[0] >= -1 and interval[1] <= 1)
+
+
+@claim(
+    name="tiny-standard-rate-moves",
+    statement="Without muP the best rate at four times the width is lower by a factor of 4.",
+    published=-2.0,
+    source="derived",
+    unit="steps of factor 2",
+    direction="at most",
+    level="cpu",
+)
+def tiny_standard_rate_moves() -> Measurement:
+    return Measurement(*_shift(mup=False))
+
+
+def _coordinates(mup: bool) -> Measurement:
+    """Largest over smallest mean activation after 5 steps at widths 32 to 256, by seed."""
+    import torch
+
+    from parsimony.papers.byte_models import mean_of_seeds, windows
+    from parsimony.tune.mup import coordinate_check, parameter_groups
+
+    texts = windows("train")
+    spreads, worst = [], []
+    for seed in SEEDS:
+        order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(seed))
+        ids = texts[order[:8]].long()
+
+        def make(width: int, seed: int = seed) -> tuple[nn.Module, torch.optim.Optimizer]:
+            model = granite(width, seed, mup)
+            groups = parameter_groups(model, 0.01, 0.0) if mup else model.parameters()
+            return model, torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
+
+        check = coordinate_check(make, (32, 64, 128, 256), {"input_ids": ids, "labels": ids})
+        worst.append(max(check.spread, key=lambda name: check.spread[name]))
+        spreads.append(max(check.spread.values()))
+    value, interval = mean_of_seeds(spreads)
+    return Measurement(value, interval, f"rate 0.01; most at {', '.join(sorted(set(worst)))}")
+
+
+@claim(
+    name="tiny-mup-coordinates",
+    statement="Under muP activations after 5 steps differ by less than 2 times over widths 32-256.",
+    published=2.0,
+    source="derived",
+    unit="largest over smallest mean activation, of the worst layer",
+    direction="at most",
+    level="cpu",
+)
+def tiny_mup_coordinates() -> Measurement:
+    return _coordinates(mup=True)
+
+
+@claim(
+    name="tiny-standard-coordinates",
+    statement="Without muP they grow by more than that.",
+    published=2.0,
+    source="derived",
+    unit="largest over smallest mean activation, of the worst layer",
+    direction="at least",
+    level="cpu",
+)
+def tiny_standard_coordinates() -> Measurement:
+    return _coordinates(mup=False)
