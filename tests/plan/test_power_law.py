@@ -132,7 +132,7 @@ def test_a_bad_cell_of_the_table_is_named() -> None:
 def test_steep_exponents_and_implausible_units_are_said() -> None:
     steep = " ".join(fit(law("power"), best(b=-1.2, a=5e7), bootstraps=2).notes)
     assert "b = -1.2 is below -1" in steep and "outside" not in steep
-    steps = best().assign(D=lambda t: t["D"] / (t["batch"] * 4096))
+    steps = best().assign(D=lambda t: t["D"] / (128 * 4096))
     notes = " ".join(fit(law("power"), steps, bootstraps=2).notes)
     assert "the rate would be" in notes and "does D count tokens, not steps or sequences?" in notes
     assert not [n for n in fit(law("power"), best(), bootstraps=2).notes if "rate" in n]

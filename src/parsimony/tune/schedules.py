@@ -333,7 +333,8 @@ class PowerScheduler(TokenSchedule):
             eta_max / m follows it divided by m.
         batch: beta, per optimizer step, in ``unit``; see ``change_batch``.
         sequence_length: tokens per sequence.
-        a: fitted constant per ``unit`` of batch; 4.6 is for sequences of 4096 tokens, under muP.
+        a: fitted constant per ``unit`` of batch; ``None`` for the paper's, 4.6 per sequence of 4096
+            tokens, which holds under muP alone (see ``mup``).
         b: fitted exponent of tokens.
         unit: what beta and a count: ``"sequences"``, or ``"tokens"`` (then a is a_sequences
             divided by the sequence length).
@@ -355,7 +356,7 @@ class PowerScheduler(TokenSchedule):
         *,
         batch: int,
         sequence_length: int = 4096,
-        a: float = A,
+        a: float | None = None,
         b: float = -0.51,
         unit: str = "sequences",
         eta_max: float | None = None,
@@ -370,6 +371,14 @@ class PowerScheduler(TokenSchedule):
             )
         if unit not in UNITS:
             raise InputError(f"unknown unit '{unit}' of the batch", hint=nearest(unit, UNITS))
+        if a is None:
+            if not any("mup_width" in group for group in optimizer.param_groups):
+                warnings.warn(
+                    "the paper's constants hold under muP, and no group of the optimizer says it "
+                    "is: give a and b fitted in your parametrisation, or use mup.parameter_groups",
+                    stacklevel=2,
+                )
+            a = A / A_SEQUENCE * (sequence_length if unit == "sequences" else 1)
         if eta_max is None:
             eta_max = max(float(group["lr"]) for group in optimizer.param_groups)
         for what, value in (("a", a), ("eta_max", eta_max)):
@@ -391,13 +400,12 @@ class PowerScheduler(TokenSchedule):
 
     @classmethod
     def _given(cls, course: Course, options: Mapping[str, Any]) -> dict[str, Any]:
-        """beta counts the rows of a step; a, where not given, is the paper's per token."""
+        """beta counts the rows of a step."""
         per_row = options.get("sequence_length", course.row_tokens)
         in_tokens = options.get("unit") == "tokens"
         return {
             "batch": course.batch * (per_row if in_tokens else 1),
             "sequence_length": per_row,
-            "a": A / A_SEQUENCE * (1 if in_tokens else per_row),
             "eta_max": course.learning_rate,
         }
 

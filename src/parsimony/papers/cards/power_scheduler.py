@@ -1,11 +1,11 @@
-# Long because every figure of the sheet and every tiny training is a claim of its own.
+# Long because every figure that can be checked is a claim of its own.
 """Power Scheduler: A Batch Size and Token Number Agnostic Learning Rate Scheduler."""
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parsimony.papers.claim import Measurement, claim
 
@@ -432,147 +432,224 @@ def tiny_anytime() -> Measurement:
     )
 
 
-WIDTHS, WIDTH_SEEDS = (32, 128), (0, 1, 2)
-WIDTH_STEPS, WIDTH_RATES = 200, tuple(0.0005 * 2**k for k in range(9))
-WIDE = (
-    "2 Granite layers on bytes, heads of 16, AdamW, batch 8, 200 steps, WSD; rates 0.0005 to 0.128 "
-    "by factors of 2, the vertex of a parabola in log rate; base width 32"
-)
-
-
-def granite(width: int, seed: int, mup: bool) -> nn.Module:
-    """A small Granite with random weights, in muP or the standard parametrisation."""
+@functools.cache
+def _wide() -> nn.Module:
+    """One layer of a Granite model of width 2304, of base width 256, with few bytes."""
     import torch
     from transformers import GraniteConfig, GraniteForCausalLM
 
-    from parsimony.tune.mup import configure, initialise
+    from parsimony.tune import mup
 
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     config = GraniteConfig(
-        vocab_size=256, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=2,
-        num_attention_heads=width // 16, num_key_value_heads=width // 16, use_cache=False,
-        max_position_embeddings=64, attention_multiplier=16**-0.5, bos_token_id=None,
-        eos_token_id=None, pad_token_id=None,
+        vocab_size=16, hidden_size=2304, intermediate_size=64, num_hidden_layers=1,
+        num_attention_heads=36, num_key_value_heads=1,
     )  # fmt: skip
-    model = GraniteForCausalLM(configure(config, WIDTHS[0]) if mup else config)
-    if mup:
-        initialise(model)
+    model: nn.Module = GraniteForCausalLM(mup.configure(config, 256))
+    mup.initialise(model, sigma=0.3)
     return model
 
 
-def _scale(model: nn.Module, mup: bool) -> dict[str, float]:
-    """Factor on the rate of each parameter, by name."""
-    from parsimony.tune.mup import parameter_groups
+@claim(
+    name="mup-rate",
+    statement="Nine times the base width trains hidden matrices at a ninth of the rate.",
+    published=0.1111111111111111,
+    source="derived",
+    unit="ratio",
+    direction="equal",
+    level="exact",
+    tolerance=1e-15,
+)
+def mup_rate() -> Measurement:
+    from parsimony.tune import mup
 
-    if not mup:
-        return {}
-    factor = {id(p): group["lr"] for group in parameter_groups(model, 1.0) for p in group["params"]}
-    return {name: factor[id(p)] for name, p in model.named_parameters()}
+    rates = {group["name"]: group["lr"] for group in mup.parameter_groups(_wide(), 0.02)}
+    return Measurement(
+        rates["mup"] / rates["normal"], note="parameter_groups at width 2304, base 256"
+    )
+
+
+@claim(
+    name="mup-start",
+    statement="Nine times the base width draws hidden matrices with a third of the deviation.",
+    published=0.3333333333333333,
+    source="derived",
+    unit="ratio",
+    direction="equal",
+    level="exact",
+    tolerance=1e-3,
+)
+def mup_start() -> Measurement:
+    wide: Any = _wide()
+    query = wide.model.layers[0].self_attn.q_proj.weight
+    return Measurement(
+        float(query.double().std()) / 0.3,
+        note="standard deviation of the 5.3e6 query weights over sigma, at width 2304, base 256",
+    )
+
+
+@claim(
+    name="mup-logits",
+    statement="Nine times the base width divides the logits by nine.",
+    published=9,
+    source="derived",
+    unit="ratio",
+    direction="equal",
+    level="exact",
+    tolerance=1e-5,
+)
+def mup_logits() -> Measurement:
+    import torch
+
+    model: Any = _wide().eval()
+    with torch.no_grad():
+        ids = torch.arange(16)[None]
+        plain = model.lm_head(model.model(input_ids=ids).last_hidden_state)
+        divided = model(input_ids=ids).logits
+    return Measurement(
+        float(plain.norm() / divided.norm()), note="the head's output over the logits"
+    )
+
+
+MUP_RATES = tuple(2.0**k for k in range(-10, -3))
+MUP_STEPS, MUP_SEEDS = 150, SEEDS[:3]
+MUP_SETTING = (
+    f"Granite models of 2 layers on bytes, heads of 16, base width 32, {MUP_STEPS} steps of batch "
+    "8, WSD at rates 2^-10 to 2^-4; standard keeps rates, deviations and multipliers of width 32; "
+    "the best rate is the vertex of a parabola in log rate"
+)
+
+
+def _granite(width: int, seed: int, mup_on: bool) -> nn.Module:
+    """Width 32 is the same model with and without muP."""
+    import torch
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    from parsimony.papers.byte_models import CONTEXT
+    from parsimony.tune import mup
+
+    config = GraniteConfig(
+        vocab_size=256, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=2,
+        num_attention_heads=width // 16, num_key_value_heads=width // 16,
+        max_position_embeddings=CONTEXT, use_cache=False, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    model: nn.Module = GraniteForCausalLM(mup.configure(config, 32 if mup_on else width))
+    mup.initialise(model)
+    return model
 
 
 @functools.cache
-def best_at(width: int, seed: int, mup: bool) -> float:
-    """Best rate of WSD."""
+def _best_of_width(width: int, seed: int, mup_on: bool) -> float:
+    """log2 of the best rate."""
     from parsimony.core.training import TrainSettings
     from parsimony.papers.byte_models import train_bytes
+    from parsimony.tune import mup
 
     losses = []
-    for rate in WIDTH_RATES:
-        model = granite(width, seed, mup)
-        factors = _scale(model, mup)
-        settings = TrainSettings(rate, WIDTH_STEPS, batch_size=8, seed=seed, schedule="wsd")
-        found = train_bytes(
-            model, settings, at=frozenset({WIDTH_STEPS}),
-            scale=lambda name, factors=factors: factors.get(name, 1.0),
-        )  # fmt: skip
-        losses.append(found[WIDTH_STEPS])
-    return vertex(WIDTH_RATES, [math.inf if math.isnan(loss) else loss for loss in losses])[0]
+    for rate in MUP_RATES:
+        model = _granite(width, seed, mup_on)
+        by_parameter = {
+            id(p): group["lr"] for group in mup.parameter_groups(model, 1.0)
+            for p in group["params"]
+        }  # fmt: skip
+        factors = {name: by_parameter[id(p)] for name, p in model.named_parameters()}
+        settings = TrainSettings(rate, MUP_STEPS, batch_size=8, seed=seed, schedule="wsd")
+        loss = train_bytes(model, settings, at=frozenset({MUP_STEPS}), scale=factors.__getitem__)
+        losses.append(loss[MUP_STEPS] if math.isfinite(loss[MUP_STEPS]) else math.inf)
+    return math.log2(vertex(MUP_RATES, losses)[0])
 
 
-def _shift(mup: bool) -> tuple[float, tuple[float, float], str]:
-    """log2 of the best rate at the larger width over that at the smaller: mean, interval, note."""
+def _moves(mup_on: bool) -> tuple[list[float], str]:
+    """Powers of two by which the best rate falls from width 32 to 128, by seed, and the rates."""
+    small = [_best_of_width(32, seed, True) for seed in MUP_SEEDS]
+    large = [_best_of_width(128, seed, mup_on) for seed in MUP_SEEDS]
+    told = "; ".join(f"{2**a:.2g}, {2**b:.2g}" for a, b in zip(small, large, strict=True))
+    return [a - b for a, b in zip(small, large, strict=True)], told
+
+
+@claim(
+    name="tiny-mup-transfer",
+    statement="Under muP the best rates at widths 32 and 128 are within a factor of 2.",
+    published=None,
+    published_text="the same within one step of a grid of factor 2",
+    source="derived",
+    unit="factors of 2 between the best rates, mean of the seeds' sizes",
+    direction="at most",
+    level="cpu",
+)
+def tiny_mup_transfer() -> Measurement:
     from parsimony.papers.byte_models import mean_of_seeds
 
-    rates = {seed: [best_at(width, seed, mup) for width in WIDTHS] for seed in WIDTH_SEEDS}
-    value, interval = mean_of_seeds([math.log2(wide / slim) for slim, wide in rates.values()])
-    told = "; ".join(", ".join(f"{rate:.2g}" for rate in pair) for pair in rates.values())
-    return value, interval, f"best rates at widths 32 and 128 by seed: {told}; {WIDE}"
+    moves, told = _moves(mup_on=True)
+    value, interval = mean_of_seeds([abs(move) for move in moves])
+    return Measurement(
+        value,
+        interval,
+        f"best rates at widths 32, 128 by seed: {told}; {MUP_SETTING}",
+        holds=interval[1] <= 1,
+    )
 
 
 @claim(
-    name="tiny-mup-rate-stays",
-    statement="Under muP the best rate at four times the width is the same within a factor of 2.",
-    published=0.0,
+    name="tiny-standard-moves",
+    statement="In the standard parametrisation the best rate falls by 4 or more from 32 to 128.",
+    published=None,
+    published_text="at least two steps of a grid of factor 2",
     source="derived",
-    unit="steps of factor 2",
-    direction="equal",
-    level="cpu",
-    tolerance=1.0,
-)
-def tiny_mup_rate_stays() -> Measurement:
-    value, interval, note = _shift(mup=True)
-    return Measurement(value, interval, note, holds=interval[0] >= -1 and interval[1] <= 1)
-
-
-@claim(
-    name="tiny-standard-rate-moves",
-    statement="Without muP the best rate at four times the width is lower by a factor of 4.",
-    published=-2.0,
-    source="derived",
-    unit="steps of factor 2",
-    direction="at most",
-    level="cpu",
-)
-def tiny_standard_rate_moves() -> Measurement:
-    return Measurement(*_shift(mup=False))
-
-
-def _coordinates(mup: bool) -> Measurement:
-    """Largest over smallest mean activation after 5 steps at widths 32 to 256, by seed."""
-    import torch
-
-    from parsimony.papers.byte_models import mean_of_seeds, windows
-    from parsimony.tune.mup import coordinate_check, parameter_groups
-
-    texts = windows("train")
-    spreads, worst = [], []
-    for seed in SEEDS:
-        order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(seed))
-        ids = texts[order[:8]].long()
-
-        def make(width: int, seed: int = seed) -> tuple[nn.Module, torch.optim.Optimizer]:
-            model = granite(width, seed, mup)
-            groups = parameter_groups(model, 0.01, 0.0) if mup else model.parameters()
-            return model, torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
-
-        check = coordinate_check(make, (32, 64, 128, 256), {"input_ids": ids, "labels": ids})
-        worst.append(max(check.spread, key=lambda name: check.spread[name]))
-        spreads.append(max(check.spread.values()))
-    value, interval = mean_of_seeds(spreads)
-    return Measurement(value, interval, f"rate 0.01; most at {', '.join(sorted(set(worst)))}")
-
-
-@claim(
-    name="tiny-mup-coordinates",
-    statement="Under muP activations after 5 steps differ by less than 2 times over widths 32-256.",
-    published=2.0,
-    source="derived",
-    unit="largest over smallest mean activation, of the worst layer",
-    direction="at most",
-    level="cpu",
-)
-def tiny_mup_coordinates() -> Measurement:
-    return _coordinates(mup=True)
-
-
-@claim(
-    name="tiny-standard-coordinates",
-    statement="Without muP they grow by more than that.",
-    published=2.0,
-    source="derived",
-    unit="largest over smallest mean activation, of the worst layer",
+    unit="factors of 2 between the best rates, mean of the seeds",
     direction="at least",
     level="cpu",
 )
-def tiny_standard_coordinates() -> Measurement:
-    return _coordinates(mup=False)
+def tiny_standard_moves() -> Measurement:
+    from parsimony.papers.byte_models import mean_of_seeds
+
+    moves, told = _moves(mup_on=False)
+    value, interval = mean_of_seeds(moves)
+    return Measurement(
+        value,
+        interval,
+        f"best rates at widths 32, 128 by seed: {told}; {MUP_SETTING}",
+        holds=interval[0] >= 2,
+    )
+
+
+@claim(
+    name="tiny-coordinate-check",
+    statement="After 5 steps activations are within a factor of 2 over widths 32 to 256 under muP.",
+    published=None,
+    published_text="flat within 2x over widths 32..256, growing without muP",
+    source="derived",
+    unit="largest over smallest mean absolute activation, worst layer and seed",
+    direction="at most",
+    level="cpu",
+)
+def tiny_coordinate_check() -> Measurement:
+    import torch
+
+    from parsimony.papers.byte_models import windows
+    from parsimony.tune import mup
+
+    ids = windows("train")[:8].long()
+    worst = {}
+    for mup_on in (True, False):
+        found = []
+        for seed in MUP_SEEDS:
+
+            def make(
+                width: int, seed: int = seed, mup_on: bool = mup_on
+            ) -> tuple[nn.Module, torch.optim.Optimizer]:
+                model = _granite(width, seed, mup_on)
+                return model, torch.optim.AdamW(mup.parameter_groups(model, 0.01, 0.0))
+
+            check = mup.coordinate_check(
+                make, (32, 64, 128, 256), {"input_ids": ids, "labels": ids}
+            )
+            found.append(max(check.spread.values()))
+        worst[mup_on] = found
+    return Measurement(
+        max(worst[True]),
+        note=f"{len(MUP_SEEDS)} seeds, rate 0.01; the standard parametrisation has "
+        f"{min(worst[False]):.3g} or more, with rates, deviations and multipliers of width 32",
+        holds=max(worst[True]) <= 2 < min(worst[False]),
+    )
