@@ -163,6 +163,9 @@ def test_pretrain_takes_a_fit_of_ones_own(fitted: Path, capsys: pytest.CaptureFi
         (("pretrain",), "give --compute, or --params and --tokens, but got"),
         (("pretrain", "--compute", "1e21", "--tokens", "1e9"), "give --compute, or --params and"),
         (("pretrain", "--compute", "-1"), "compute, params and tokens must be positive and finite"),
+        (("pretrain", "--compute", "1e20", "--devices", "2"), "--devices are those of --hardware"),
+        (("pretrain", "--compute", "1e20", "--hardware", "h20"), "h200"),
+        (("pretrain", "--compute", "1e20", "--schedule", "powr"), "Did you mean 'power'?"),
         (("pretrain", "--compute", "1e27"), "the plan, row 1: outside the domain of 'chinchilla'"),
     ],
 )  # fmt: skip
@@ -187,3 +190,39 @@ def test_what_the_plan_says_beside_its_figures(capsys: pytest.CaptureFixture[str
     assert "times outside the runs" in err
     _, _, err = call(capsys, "pretrain", "--compute", "1e21", "--schedule", "wsd")
     assert "with 'wsd' the sign of the exponent of D may change" in err
+
+
+@pytest.mark.parametrize(
+    ("schedule", "first", "last"),
+    [
+        # Half a cosine at a tenth of the way; the published power law at 2e9 and its decay's end.
+        ("cosine-fraction", lambda peak: peak * (0.1 + 0.9 * (1 + np.cos(np.pi / 10)) / 2), 0.1),
+        ("wsd", lambda peak: peak, 0.0),
+        ("constant", lambda peak: peak, 1.0),
+    ],
+)
+def test_pretrain_draws_the_course_of_its_rate(
+    schedule: str, first: object, last: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("pretrain", "--params", 1e9, "--tokens", 2e10, "--schedule", schedule, "--json")
+    code, out, _ = call(capsys, *arguments)
+    found = json.loads(out)
+    peak = found["plan"]["learning_rate"]["value"]
+    rates = [point["learning_rate"] for point in found["curve"]]
+    assert code == 0
+    assert rates[0] == pytest.approx(first(peak))  # type: ignore[operator]
+    assert rates[-1] == pytest.approx(last * peak, abs=1e-12)
+
+
+def test_pretrain_by_the_power_law(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--params", 1e9, "--tokens", 2e10, "--schedule", "power", "--json")
+    _, out, _ = call(capsys, "pretrain", *arguments)
+    found = json.loads(out)
+    batch = round(found["plan"]["batch_tokens"]["value"])
+    expected = [min(0.02, batch * 4.6 / 4096 * (2e9 * i) ** -0.51) for i in range(1, 10)]
+    assert [p["learning_rate"] for p in found["curve"]][:-1] == pytest.approx(expected)
+    assert found["plan"]["learning_rate"]["low"] is None
+    code, out, _ = call(capsys, "pretrain", "--params", 1e9, "--tokens", 2e10, "--hardware", "h200")
+    assert code == 0
+    assert "memory_bytes" in out
+    assert "Along the run" in out

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from parsimony.core import training
+from parsimony.core import schedules, training
 from parsimony.core.errors import ArtifactError, InputError, ParsimonyError
 from parsimony.core.events import Events, read_events
 from parsimony.core.training import DivergedError, GradientCheck, TrainSettings
@@ -284,6 +284,84 @@ def test_progress_is_told_of_every_step_once(tmp_path: Path) -> None:
             stop_after=stop, on_step=seen.append,
         )  # fmt: skip
     assert seen == list(range(1, 13))
+
+
+# Rows have 3 to 9 tokens, and 40 of them make 5 steps of 8.
+BY_TOKENS = [
+    ("wsd", {}),
+    ("cosine", {"minimum": 0.2}),
+    ("inverse-square-root", {"decay": "1-sqrt"}),
+    ("power", {"a": 1e-3, "b": -0.2, "floor": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), BY_TOKENS)
+def test_a_schedule_by_name_counts_every_token_and_resumes_in_the_same_bytes(
+    tmp_path: Path, name: str, options: dict[str, object]
+) -> None:
+    changes = {"schedule": name, "schedule_options": options}
+    for run, stops in (("once", [None]), ("twice", [7, None])):
+        for stop in stops:
+            fit(tmp_path / run, stop_after=stop, **changes)
+    assert tiny.final_bytes(tmp_path / "once") == tiny.final_bytes(tmp_path / "twice")
+    state = torch.load(
+        tmp_path / "once" / "checkpoints" / "checkpoint-12" / "scheduler.pt", weights_only=True
+    )
+    rows = tiny.rows()
+    lengths = [len(rows[i]["input_ids"]) for i in range(len(rows))]
+    # Two whole epochs and two steps, which the seed draws.
+    rest = state["tokens_seen"] - 2 * sum(lengths)
+    assert 16 * min(lengths) <= rest <= 16 * max(lengths)
+    assert state["total_tokens"] == round(96 * sum(lengths) / 40)
+    assert state["warmup_tokens"] == round(0.06 * state["total_tokens"])
+
+
+def test_the_tokens_of_a_step_are_those_of_all_its_parts(tmp_path: Path) -> None:
+    seen = []
+    for accumulation in (1, 4):
+        folder = tmp_path / str(accumulation)
+        fit(folder, accumulation=accumulation, schedule="wsd", stop_after=3)
+        state = folder / "checkpoints" / "checkpoint-3" / "scheduler.pt"
+        seen.append(torch.load(state, weights_only=True)["tokens_seen"])
+    assert seen[0] == seen[1]
+
+
+def test_tokens_of_rows_that_are_alike_are_planned_exactly() -> None:
+    rows = [{"input_ids": torch.zeros(5)}] * 10
+    stacked = lambda some: {"input_ids": torch.stack([r["input_ids"] for r in some])}  # noqa: E731
+    # Epochs of 4 + 4 + 2 rows.
+    assert schedules.count_tokens(rows, stacked, 6, 4) == (5, 100)
+    assert schedules.count_tokens(rows, stacked, 8, 4) == (5, 140)
+    labels = lambda some: {"labels": torch.zeros(len(some))}  # noqa: E731
+    assert schedules.count_tokens(rows, labels, 3, 4) == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"schedule": "wds"}, "unknown schedule 'wds'. Did you mean 'wsd'"),
+        ({"schedule_options": {"floor": 0.1}}, "the schedule 'linear' has no options, but got"),
+        (
+            {"schedule": "cosine", "schedule_options": {"minimun": 0.1}},
+            "the schedule 'cosine' has no option 'minimun'. Did you mean 'minimum'",
+        ),
+        ({"schedule": "power", "schedule_options": {"b": 1}}, "b must be below 0"),
+    ],
+)
+def test_bad_schedules_are_refused(tmp_path: Path, changes: dict[str, object], text: str) -> None:
+    with pytest.raises(InputError, match=text):
+        fit(tmp_path, **changes)
+
+
+def test_a_step_at_rate_zero_moves_nothing_and_does_not_count() -> None:
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    watch = GradientCheck(model)
+    watch.on_pre_optimizer_step(None, None, None, optimizer=optimizer)
+    optimizer.param_groups[0]["lr"] = 0.1
+    watch.on_pre_optimizer_step(None, None, None, optimizer=optimizer)
+    with pytest.raises(ParsimonyError, match="within two steps"):
+        watch.on_pre_optimizer_step(None, None, None, optimizer=optimizer)
 
 
 def test_the_schedule_is_the_closed_form() -> None:

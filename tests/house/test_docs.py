@@ -107,7 +107,7 @@ class Reader:
         site = str(self.folder / "site-packages")
         environment = {
             **os.environ,
-            "PYTHONPATH": site,
+            "PYTHONPATH": os.pathsep.join([site, *filter(None, [os.environ.get("PYTHONPATH")])]),
             # `pip install .` into that folder, without a network.
             "PIP_TARGET": site,
             "PIP_NO_INDEX": "1",

@@ -11,7 +11,7 @@ import pytest
 from parsimony.core.errors import InputError
 from parsimony.core.fitting import Provenance
 from parsimony.plan.laws.kaplan.curves import KAPLAN
-from parsimony.plan.laws.kaplan.procedure import fit_kaplan
+from parsimony.plan.laws.kaplan.procedure import fit_batches, fit_kaplan
 
 SIZES = np.array([1e6, 3e6, 1e7, 3e7, 6e7])
 BATCHES = (2**15, 2**17, 2**18, 2**19, 2**21)
@@ -63,6 +63,21 @@ def test_an_unseen_batch_size_beats_the_same_curve_by_tokens_or_steps() -> None:
     error = np.abs(found.loss(1e7, steps, 2**18) - truth).mean()
     assert error < 0.05
     assert error < min(np.abs(near - truth).mean(), np.abs(by_tokens - truth).mean())
+
+
+def test_step_two_alone_gives_the_curve_of_an_unseen_batch() -> None:
+    table = curves(0)
+    one = table[(table["N"] == 1e7) & (table["B"] != 2**18)]
+    found = fit_batches(one, warm_up=1000)
+    assert found.alpha_B == pytest.approx(KAPLAN.alpha_B, rel=0.05)
+    assert (found.reached.groupby("loss")["B"].nunique() >= 3).all()
+    curve = found.curve(2**18)
+    assert curve["loss"].is_monotonic_decreasing and curve["S"].is_monotonic_increasing
+    assert KAPLAN.loss(1e7, curve["S"], 2**18) == pytest.approx(curve["loss"].to_numpy(), rel=0.005)
+    with pytest.raises(
+        InputError, match="step 2 needs one size at 3 or more batch sizes, but got 2"
+    ):
+        fit_batches(one[one["B"] > 2**17], warm_up=1000)
 
 
 def test_the_ends_of_flat_curves_do_for_step_one() -> None:

@@ -35,7 +35,7 @@ def adam(*rates: float) -> torch.optim.Optimizer:
 
 
 def power(*rates: float, **given: Any) -> PowerScheduler:
-    return PowerScheduler(adam(*(rates or (0.02,))), **{"batch": 128, **given})
+    return PowerScheduler(adam(*(rates or (0.02,))), **{"batch": 128, "a": 4.6, **given})
 
 
 def walk(schedule: TokenSchedule, tokens: list[int]) -> list[list[float]]:
@@ -129,7 +129,7 @@ def test_a_tenth_decays_where_only_the_total_is_given() -> None:
 @pytest.mark.parametrize("kind", [WSD, InverseSquareRoot, PowerScheduler])
 def test_both_joints_are_continuous(kind: type[TokenSchedule], shape: str) -> None:
     warm, start = 10**9, 9 * 10**9
-    more = {"batch": 128} if kind is PowerScheduler else {}
+    more = {"batch": 128, "a": 4.6} if kind is PowerScheduler else {}
     schedule = kind(
         adam(0.02), warmup_tokens=warm, total_tokens=10**10, decay_tokens=10**9, decay=shape,
         floor=0.01, **more,
@@ -237,7 +237,7 @@ def test_the_cap_may_be_named() -> None:
 
 MAKERS = {
     "power": lambda o: PowerScheduler(
-        o, batch=64, sequence_length=31_250_000, warmup_tokens=3 * 10**9
+        o, batch=64, a=4.6, sequence_length=31_250_000, warmup_tokens=3 * 10**9
     ),
     "wsd": lambda o: WSD(o, warmup_tokens=10**9, total_tokens=10**11, decay="1-sqrt"),
     "cosine": lambda o: Cosine(o, total_tokens=10**11),
@@ -433,6 +433,19 @@ def test_a_cap_that_never_lifts_is_said() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         power(total_tokens=10**9)
+
+
+def test_the_paper_s_constants_without_mup_are_said() -> None:
+    with pytest.warns(UserWarning, match=r"hold under muP, .* or use mup.parameter_groups"):
+        found = PowerScheduler(adam(0.02), batch=512, sequence_length=1024)
+    assert found.a == 4.6 / 4
+    with pytest.warns(UserWarning, match="hold under muP"):
+        assert PowerScheduler(adam(0.02), batch=2**20, unit="tokens").a == 4.6 / 4096
+    optimizer = adam(0.02)
+    optimizer.param_groups[0]["mup_width"] = 9.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PowerScheduler(optimizer, batch=128)
 
 
 def test_a_steep_exponent_is_said() -> None:

@@ -14,7 +14,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from parsimony.core import artifacts, devices
+from parsimony.core import artifacts, devices, schedules
 from parsimony.core.errors import InputError, ParsimonyError, nearest
 from parsimony.core.events import Events
 
@@ -42,7 +42,7 @@ class TrainSettings:
     """How to train; every field enters the run's record.
 
     Attributes:
-        learning_rate: peak of the schedule (linear warm-up, then linear to zero).
+        learning_rate: peak of the schedule.
         head_learning_rate: of a freshly drawn task head; ``None`` for the same rate.
         steps: optimizer steps of the whole schedule.
         batch_size: rows per step, of all processes together.
@@ -56,6 +56,10 @@ class TrainSettings:
             under torchrun each process's share of it.
         precision: ``"bf16"`` and ``"fp16"`` (CUDA) compute in 16 bits where torch's autocast holds
             that safe, with weights in float32; ``"fp32"`` and ``"tf32"`` leave the model as it is.
+        schedule: ``"linear"`` (warm-up, then linear to zero, by steps) or a name that
+            ``core.schedules`` finds, such as ``"wsd"``, which counts the tokens of every step.
+        schedule_options: arguments of the latter by name, beside those that follow from the
+            other settings and the rows.
     """
 
     learning_rate: float
@@ -70,6 +74,8 @@ class TrainSettings:
     checkpointing: bool = False
     accumulation: int = 1
     precision: str = "fp32"
+    schedule: str = schedules.LINEAR
+    schedule_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
@@ -79,6 +85,9 @@ class TrainSettings:
         if self.precision not in PRECISIONS:
             raise InputError("unknown precision", got=self.precision,
                              hint=nearest(self.precision, PRECISIONS))  # fmt: skip
+        schedules.check_name(self.schedule)
+        if self.schedule == schedules.LINEAR and self.schedule_options:
+            raise InputError("the schedule 'linear' has no options", got=self.schedule_options)
 
 
 class DivergedError(ParsimonyError):
@@ -189,7 +198,7 @@ def train(
     Raises:
         DivergedError: a loss or validation score that is not finite, with its step.
         InputError: rows of a step that do not divide by the processes; processes of torchrun that
-            do not take part.
+            do not take part; options that the schedule refuses.
         ParsimonyError: a trainable tensor that gets no gradient within two steps.
     """
     stop = settings.steps if stop_after is None else min(stop_after, settings.steps)
@@ -207,6 +216,7 @@ def train(
     trained = [p for p in model.parameters() if p.requires_grad]
     state_bytes = 3 * sum(p.numel() * p.element_size() for p in trained)
     optimizer = optimizer_for(trained, settings, rates_of(model, settings, head, scale))
+    scheduler = _scheduler(optimizer, settings, rows, collate)
     trainer = _Trainer(
         model=model,
         args=TrainingArguments(
@@ -240,10 +250,7 @@ def train(
         ),
         train_dataset=rows,
         data_collator=collate,
-        optimizers=(
-            optimizer,
-            torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(settings)),
-        ),
+        optimizers=(optimizer, scheduler),
         callbacks=[
             *callbacks,
             GradientCheck(model, first=done),
@@ -253,6 +260,20 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)  # progress is ours to show
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+
+
+def _scheduler(
+    optimizer: torch.optim.Optimizer, settings: TrainSettings, rows: Rows, collate: Collate
+) -> Any:
+    """An ``LRScheduler``; transformers' annotations know one kind of them only."""
+    if settings.schedule == schedules.LINEAR:
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(settings))
+    row, total = schedules.count_tokens(rows, collate, settings.steps, settings.batch_size)
+    course = schedules.Course(
+        settings.learning_rate, settings.batch_size, row, total, settings.warmup
+    )
+    kind = schedules.schedules()[settings.schedule]
+    return kind.of_run(optimizer, course, settings.schedule_options)
 
 
 def _agreed_checkpoint(checkpoints: Path) -> Path | None:
@@ -327,6 +348,8 @@ class _Trainer(Trainer):
     ) -> tuple[list[dict[str, Any]], None]:
         """This process's rows of the next parts, each with its share of the step's items."""
         parts = list(itertools.islice(epoch_iterator, num_batches))
+        if isinstance(self.lr_scheduler, schedules.NamedSchedule):
+            self.lr_scheduler.expect(sum(map(schedules.tokens_in, parts)))
         assert self.model is not None
         counted = functools.partial(_items, first=_first_predicted(self.model))
         total = sum(counted(part["labels"]) for part in parts)
@@ -375,7 +398,8 @@ class GradientCheck(TrainerCallback):
         model: what trains.
         first: steps done before this process.
 
-    A step in which a callback has frozen the tensor does not count. Two, because a product of
+    A step in which a callback has frozen the tensor, or a warm-up from 0 has not moved anything,
+    does not count. Two, because a product of
     factors of which one starts at zero (LoRA's B) gives the other its first gradient in the second
     step. It catches adapters that are wired to nothing.
     """
@@ -387,13 +411,16 @@ class GradientCheck(TrainerCallback):
         self._waiting = {name: p for name, p in trained.items() if p.requires_grad}
         self._steps = dict.fromkeys(self._waiting, 0)
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_pre_optimizer_step(
+        self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any
+    ) -> None:
         if not self._waiting:
             return
+        moves = optimizer is None or any(group["lr"] for group in optimizer.param_groups)
         for name in [n for n, p in self._waiting.items() if _has_gradient(p)]:
             del self._waiting[name]
         for name, parameter in self._waiting.items():
-            self._steps[name] += parameter.requires_grad
+            self._steps[name] += moves and parameter.requires_grad
         names = sorted(name for name in self._waiting if self._steps[name] >= 2)
         if names:
             raise ParsimonyError(

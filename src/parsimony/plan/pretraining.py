@@ -1,7 +1,8 @@
 """Plan a pre-training run: size, tokens, learning rate, batch size and the loss to expect.
 
 Size and tokens are the compute-optimal split of a Chinchilla law, learning rate and batch size are
-the Step Law's. Each figure has its interval and says which law it is from.
+the Step Law's, memory and time are the cluster planner's. Each figure has its interval, where there
+is one, and says which law it is from.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsimony.core.errors import InputError, require
+from parsimony.core.errors import InputError, nearest, require
 from parsimony.core.fitting import Fit, Provenance
+from parsimony.plan.cluster.pretraining import cost
 from parsimony.plan.laws.chinchilla import Chinchilla, Constants, splits
-from parsimony.plan.laws.step_law.advice import FIXED_FINAL_RATE, advise
+from parsimony.plan.laws.step_law.advice import FIXED_FINAL_RATE, SCHEDULES, advise
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from parsimony.plan.cluster.hardware import Cluster
+
+POWER, POWER_CAP = "power", 0.02
+POWER_SOURCE = "cap of arXiv 2408.13359, under muP"
 DRAWS = 1000
 # Our fit to the 240 runs that Epoch AI read off figure 4 of Hoffmann et al. 2022 (repository
 # epoch-research/analyzing-chinchilla): parameters, covariance of 4,000 bootstraps, and twenty
@@ -66,21 +72,24 @@ def plan_pretraining(
     fitted: Fit | None = None,
     schedule: str = FIXED_FINAL_RATE,
     sequence: int = 2048,
+    cluster: Cluster | None = None,
     beyond: bool = False,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Size, tokens, learning rate, batch size and loss.
+    """Size, tokens, learning rate, batch size and loss; on a cluster memory, time and energy.
 
     Args:
         compute: FLOPs, 6 N D; or give params and tokens.
         params: N.
         tokens: D.
         fitted: a Chinchilla law of the user's setting; that of the published runs when ``None``.
-        schedule: of the learning rate; see ``step_law.advice``.
+        schedule: of the learning rate; see ``step_law.advice``, or ``"power"``, whose rate knows
+            no length of the run, so that the table has its cap.
         sequence: tokens of a sequence.
+        cluster: where the run is to be; all of its devices.
         beyond: answer beyond the reach of the loss law.
 
     Returns:
-        By quantity: value, low, high (95 %) and law; and notes.
+        By quantity: value, low, high (95 %; NaN where there is no interval) and law; and notes.
 
     Raises:
         InputError: neither compute nor params and tokens, or both; not positive; a fit of another
@@ -96,6 +105,9 @@ def plan_pretraining(
     if not all(v is None or (v > 0 and math.isfinite(v)) for v in (compute, params, tokens)):
         raise InputError("compute, params and tokens must be positive and finite",
                          got=(compute, params, tokens))  # fmt: skip
+    if schedule not in (*SCHEDULES, POWER):
+        known = [*SCHEDULES, POWER]
+        raise InputError(f"unknown schedule '{schedule}'", hint=nearest(schedule, known))
     fit = fitted or reference()
     if not isinstance(fit.law, Chinchilla) or fit.law.columns != ("N", "D"):
         raise InputError("the split of compute needs a Chinchilla law of N and D",
@@ -115,11 +127,15 @@ def plan_pretraining(
         rows["params"], rows["tokens"] = ((v, v, v, "given") for v in (params, tokens))
     notes = ["N counts all parameters in the loss law and those without vocabulary in the Step Law"]
     try:
-        advice = advise(params, tokens, schedule=schedule, sequence=sequence)
+        known = "wsd" if schedule == POWER else schedule  # which is the schedule it was fitted on
+        advice = advise(params, tokens, schedule=known, sequence=sequence)
     except InputError as error:
         notes.append(f"no learning rate and no batch size: {error}")
     else:
-        rows["learning_rate"] = (advice.lr, *advice.lr_interval, "step-law")
+        if schedule == POWER:
+            rows["learning_rate"] = (POWER_CAP, math.nan, math.nan, POWER_SOURCE)
+        else:
+            rows["learning_rate"] = (advice.lr, *advice.lr_interval, "step-law")
         rows["batch_tokens"] = (advice.batch_tokens, *advice.batch_interval, "step-law")
         notes.extend(advice.notes)
     table = pd.DataFrame({"N": [params], "D": [tokens]})
@@ -127,8 +143,49 @@ def plan_pretraining(
     rows["loss"] = (told["value"], told["low"], told["high"], source)
     if told["extrapolation"] > 1:
         notes.append(f"the loss is predicted {told['extrapolation']:.3g} times outside the runs")
+    if cluster is not None:
+        if "batch_tokens" not in rows:
+            raise InputError("memory and time need a batch size, and the Step Law gives none here",
+                             hint="Use 'plan cluster' with --batch")  # fmt: skip
+        spent = cost(params, tokens, rows["batch_tokens"][0], sequence, cluster)
+        planner = f"cluster planner, {cluster.name}"
+        rows["memory_bytes"] = (spent.memory, math.nan, math.nan, planner)
+        rows["seconds"] = (spent.seconds, math.nan, math.nan, planner)
+        if spent.joules is None:
+            notes.append(f"energy is unknown: {cluster.name} says nothing of power_watts")
+        else:
+            rows["joules"] = (spent.joules, math.nan, spent.joules, "at most, by power_watts")
+        shape = spent.shape
+        notes.append(
+            f"the planner stands on a GPT of {shape.layers} layers, {shape.hidden} wide, "
+            f"{shape.parameters:.4g} parameters, in steps of {spent.sequences} sequences, with "
+            f"{spent.layout} on {cluster.devices:,} devices. Memory and time have no interval: the "
+            "efficiency is an assumption until 'plan run' has measured it"
+        )
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high", "law"])
     return frame.rename_axis("quantity"), tuple(notes)
+
+
+def loss_curve(
+    params: float, tokens: float, fitted: Fit | None = None, points: int = 10
+) -> pd.DataFrame:
+    """The loss of runs that end, with their decay, after a tenth, two tenths ... of the tokens.
+
+    Args:
+        params: N.
+        tokens: D of the whole run.
+        fitted: as in ``plan_pretraining``.
+        points: how many, evenly spaced.
+
+    Returns:
+        Columns tokens, loss, low, high.
+    """
+    pd = require("pandas", "plan")
+    seen = tokens * np.arange(1, points + 1) / points
+    asked = pd.DataFrame({"N": params, "D": seen})
+    told = (fitted or reference()).predict(asked, beyond=True, file="the curve")
+    band = {name: told[name].to_numpy() for name in ("low", "high")}
+    return pd.DataFrame({"tokens": seen, "loss": told["value"].to_numpy(), **band})
 
 
 def _interval(values: Iterable[float]) -> tuple[float, float]:

@@ -1,3 +1,4 @@
+# Long because all schedules are one formula, with one state and one set of stages.
 """Learning-rate schedules that count tokens: power, WSD, cosine, inverse square root.
 
 With n the tokens seen so far, every schedule here is a pure function of n:
@@ -14,16 +15,17 @@ Source of the power schedule: Shen et al. 2024, arXiv 2408.13359.
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from parsimony.core.errors import InputError, nearest
+from parsimony.core.schedules import Course, NamedSchedule
 
 # From 1 at x = 0 to r at x = 1.
 SHAPES: dict[str, Callable[[float, float], float]] = {
@@ -36,10 +38,12 @@ UNITS = ("sequences", "tokens")
 
 # Their rate is a factor near 1 on a step size that they find themselves.
 _NOT_A_STEP_SIZE = ("Prodigy", "DAdapt", "DoG", "LDoG")
+A, A_SEQUENCE = 4.6, 4096
+"""The paper's a, and the tokens of the sequences that it is per one of."""
 _PROBE, _LOWEST, _HIGHEST = 1e10, 1e-5, 0.1
 
 
-class TokenSchedule(LRScheduler, ABC):
+class TokenSchedule(NamedSchedule):
     """A schedule over tokens seen; a subclass gives ``main``.
 
     Args:
@@ -91,7 +95,30 @@ class TokenSchedule(LRScheduler, ABC):
         self.floor = floor
         self.tokens_per_step = tokens_per_step
         self.tokens_seen = 0
+        self._expected: int | None = None
         super().__init__(optimizer)
+
+    @classmethod
+    def of_run(cls, optimizer: Optimizer, course: Course, options: Mapping[str, Any]) -> Self:
+        """As ``NamedSchedule``: ``options`` are arguments of the class by name."""
+        own = inspect.signature(cls).parameters
+        known = set(own) | ({*inspect.signature(TokenSchedule).parameters} if "stages" in own
+                            else set())  # fmt: skip
+        known -= {"optimizer", "stages"}
+        for option in options:
+            if option not in known:
+                raise InputError(
+                    f"the schedule '{cls.name}' has no option '{option}'",
+                    hint=nearest(option, known),
+                )
+        total = options.get("total_tokens", course.total_tokens)
+        stages = {"total_tokens": total, "warmup_tokens": round(course.warmup * total)}
+        return cls(optimizer, **{**stages, **cls._given(course, options), **options})
+
+    @classmethod
+    def _given(cls, course: Course, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What follows from the course, beside the stages."""
+        return {"tokens_per_step": course.batch * course.row_tokens}
 
     @abstractmethod
     def main(self, tokens: float) -> float:
@@ -127,14 +154,30 @@ class TokenSchedule(LRScheduler, ABC):
         """Count one optimizer step of ``tokens`` tokens and set the next step's rates.
 
         Args:
-            tokens: of this step, exactly; ``tokens_per_step`` when left out.
+            tokens: of this step, exactly; when left out, what ``expect`` said, or
+                ``tokens_per_step``.
 
         Raises:
             InputError: neither is known, or not a positive whole number.
         """
         if self.last_epoch >= 0:  # torch's constructor takes a step of its own, of no tokens
-            self.tokens_seen += self._count(tokens)
+            if tokens is None and self._expected is not None:
+                self.tokens_seen += self._expected
+            else:
+                self.tokens_seen += self._count(tokens)
+            self._expected = None
         super().step()
+
+    def expect(self, tokens: int) -> None:
+        """Let the next ``step()`` count ``tokens``, for a loop that calls it without them.
+
+        They say nothing of the batch: rows may be of any length.
+
+        Raises:
+            InputError: not a positive whole number.
+        """
+        _check_tokens("tokens of a step", tokens)
+        self._expected = tokens
 
     def _count(self, tokens: int | None) -> int:
         if tokens is None and self.tokens_per_step is None:
@@ -199,6 +242,8 @@ class WSD(TokenSchedule):
     Takes what ``TokenSchedule`` takes.
     """
 
+    name = "wsd"
+
     def main(self, tokens: float) -> float:
         """Always 1."""
         return 1.0
@@ -212,6 +257,8 @@ class InverseSquareRoot(TokenSchedule):
     Raises:
         InputError: no warm-up, which sets the scale of the root; as ``TokenSchedule``.
     """
+
+    name = "inverse-square-root"
 
     def __init__(self, optimizer: Optimizer, *, warmup_tokens: int, **stages: Any) -> None:
         if warmup_tokens == 0:
@@ -242,6 +289,8 @@ class Cosine(TokenSchedule):
 
     ``begin_decay`` leaves the cosine early, to zero.
     """
+
+    name = "cosine"
 
     def __init__(
         self,
@@ -284,7 +333,8 @@ class PowerScheduler(TokenSchedule):
             eta_max / m follows it divided by m.
         batch: beta, per optimizer step, in ``unit``; see ``change_batch``.
         sequence_length: tokens per sequence.
-        a: fitted constant per ``unit`` of batch; 4.6 is for sequences of 4096 tokens, under muP.
+        a: fitted constant per ``unit`` of batch; ``None`` for the paper's, 4.6 per sequence of 4096
+            tokens, which holds under muP alone (see ``mup``).
         b: fitted exponent of tokens.
         unit: what beta and a count: ``"sequences"``, or ``"tokens"`` (then a is a_sequences
             divided by the sequence length).
@@ -298,13 +348,15 @@ class PowerScheduler(TokenSchedule):
             its own step size; as ``TokenSchedule``.
     """
 
+    name = "power"
+
     def __init__(
         self,
         optimizer: Optimizer,
         *,
         batch: int,
         sequence_length: int = 4096,
-        a: float = 4.6,
+        a: float | None = None,
         b: float = -0.51,
         unit: str = "sequences",
         eta_max: float | None = None,
@@ -319,6 +371,14 @@ class PowerScheduler(TokenSchedule):
             )
         if unit not in UNITS:
             raise InputError(f"unknown unit '{unit}' of the batch", hint=nearest(unit, UNITS))
+        if a is None:
+            if not any("mup_width" in group for group in optimizer.param_groups):
+                warnings.warn(
+                    "the paper's constants hold under muP, and no group of the optimizer says it "
+                    "is: give a and b fitted in your parametrisation, or use mup.parameter_groups",
+                    stacklevel=2,
+                )
+            a = A / A_SEQUENCE * (sequence_length if unit == "sequences" else 1)
         if eta_max is None:
             eta_max = max(float(group["lr"]) for group in optimizer.param_groups)
         for what, value in (("a", a), ("eta_max", eta_max)):
@@ -337,6 +397,17 @@ class PowerScheduler(TokenSchedule):
                 f"{self.cap_lifts_at:.4g} tokens, the run ends at {self.total_tokens})",
                 stacklevel=2,
             )
+
+    @classmethod
+    def _given(cls, course: Course, options: Mapping[str, Any]) -> dict[str, Any]:
+        """beta counts the rows of a step."""
+        per_row = options.get("sequence_length", course.row_tokens)
+        in_tokens = options.get("unit") == "tokens"
+        return {
+            "batch": course.batch * (per_row if in_tokens else 1),
+            "sequence_length": per_row,
+            "eta_max": course.learning_rate,
+        }
 
     def _check_power(self) -> None:
         if not self.b < 0:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from parsimony.cli import options
 from parsimony.cli.tables import table as show
+from parsimony.core import units
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def command(
@@ -36,9 +40,22 @@ def command(
         typer.Option(
             "--schedule",
             help="Of the learning rate: cosine-fixed (ends at 1e-5), cosine-fraction, wsd, "
-            "constant or other.",
+            "constant, power (a rate that knows no length of the run) or other.",
         ),
     ] = "cosine-fixed",
+    hardware: Annotated[
+        str | None,
+        typer.Option(
+            "--hardware",
+            help="Where to: frontier, dgx-h100, h200, laptop or a YAML file; adds memory, time "
+            "and energy.",
+            show_default=False,
+        ),
+    ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option("--devices", help="Of --hardware; all when left out.", show_default=False),
+    ] = None,
     sequence: Annotated[int, typer.Option("--sequence", help="Tokens of a sequence.")] = 2048,
     beyond: Annotated[
         bool,
@@ -47,26 +64,95 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Size, tokens, learning rate, batch size and loss, each with its interval and its law."""
+    """Size, tokens, learning rate, batch size and loss, each with its interval and its law.
+
+    Then the rate and the loss along the run.
+    """
     from parsimony.cli.main import emit
     from parsimony.core.console import Console
+    from parsimony.core.errors import InputError
     from parsimony.core.fitting import Fit
+    from parsimony.plan.cluster import hardware as machines
     from parsimony.plan.laws import laws
-    from parsimony.plan.pretraining import plan_pretraining
+    from parsimony.plan.pretraining import loss_curve, plan_pretraining
 
+    if devices is not None and hardware is None:
+        raise InputError("--devices are those of --hardware, which is missing", got=devices)
+    machine = None if hardware is None else machines.load(hardware)
+    own = None if fitted is None else Fit.load(fitted, laws())
     found, notes = plan_pretraining(
-        compute=compute, params=params, tokens=tokens,
-        fitted=None if fitted is None else Fit.load(fitted, laws()),
-        schedule=schedule, sequence=sequence, beyond=beyond,
+        compute=compute, params=params, tokens=tokens, fitted=own, schedule=schedule,
+        sequence=sequence, beyond=beyond,
+        cluster=machine.part(devices) if machine is not None and devices is not None else machine,
     )  # fmt: skip
+    value = found["value"]
+    curve = loss_curve(value["params"], value["tokens"], own)
+    curve["learning_rate"] = _rates(schedule, value, curve["tokens"].tolist())
     if json:
-        emit({"plan": found.to_dict("index"), "notes": list(notes)})
+        emit(
+            {
+                "plan": {name: _plain(row) for name, row in found.iterrows()},
+                "curve": [_plain(row) for _, row in curve.iterrows()],
+                "notes": list(notes),
+            }
+        )
         return
     show(
         ["quantity", "value", "low", "high", "law"],
-        [[str(name), *(f"{v:.4g}" for v in row[:3]), row[3]] for name, *row in found.itertuples()],
+        [
+            [name, *(FORMS.get(name, _short)(v) if v == v else "-" for v in row[:3]), row[3]]
+            for name, *row in found.itertuples()
+        ],
         title="95 % intervals",
         numbers=range(1, 4),
     )
+    show(
+        ["tokens", "learning rate", "loss", "low", "high"],
+        [
+            [_short(row[name]) for name in ("tokens", "learning_rate", "loss", "low", "high")]
+            for _, row in curve.iterrows()
+        ],
+        title="Along the run: the rate after warm-up, and the loss of a run that ends there",
+        numbers=range(5),
+    )
     for note in notes:
         Console(quiet).say(f"Note: {note}")
+
+
+def _short(value: float) -> str:
+    return "-" if value != value else f"{value:.4g}"
+
+
+FORMS = {"memory_bytes": units.format_bytes, "seconds": units.format_seconds}
+"""Of quantities that have a unit."""
+
+
+def _plain(row: pd.Series) -> dict[str, object]:
+    """What JSON can say: no NaN."""
+    return {str(name): None if value != value else value for name, value in row.items()}
+
+
+def _rates(schedule: str, plan: pd.Series, at: list[float]) -> list[float]:
+    """Learning rates after so many tokens of the planned run; NaN where nothing tells them."""
+    import math
+
+    import torch
+
+    from parsimony.plan.laws.step_law.advice import FIXED_FINAL_RATE
+    from parsimony.tune.schedules import WSD, Cosine, PowerScheduler
+
+    if schedule == "other" or "learning_rate" not in plan:
+        return [math.nan] * len(at)
+    peak, total = float(plan["learning_rate"]), round(plan["tokens"])
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=peak)
+    if schedule == "power":
+        follows = PowerScheduler(
+            optimizer, batch=round(plan["batch_tokens"]), unit="tokens", a=4.6 / 4096,
+            total_tokens=total,
+        )  # fmt: skip
+    elif schedule in ("wsd", "constant"):
+        follows = WSD(optimizer, total_tokens=total, decay_tokens=None if schedule == "wsd" else 0)
+    else:
+        end = 1e-5 / peak if schedule == FIXED_FINAL_RATE else 0.1
+        follows = Cosine(optimizer, total_tokens=total, minimum=min(1.0, end))
+    return [peak * follows.factor(min(tokens, total)) for tokens in at]

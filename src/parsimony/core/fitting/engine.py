@@ -61,10 +61,11 @@ def fit(
             "needs at least 2 bootstraps and a positive cost of predictions above",
             got={"bootstraps": bootstraps, "above": above},
         )
+    table, prepared = law.prepare(table, file)
     x = positive(table, law.columns, file)
     y = np.log(positive(table, [law.target], file)[law.target])
     w = np.ones(len(y)) if weight is None else positive(table, [weight], file)[weight]
-    notes = list(law.check(table, file))
+    notes = [*prepared, *law.check(table, file)]
     member = _members(table, run, file)
     runs = int(member.max()) + 1
     if run is None:
@@ -81,7 +82,9 @@ def fit(
     loss = Loss(law.delta, above)
     theta, objective = best(law, x, y, w, loss, held or {})
     condition = _condition(law, theta, x, w, free)
-    if free.all() and _collinear(x):
+    if free.all() and _collinear(
+        {name: values for name, values in x.items() if name not in law.fixed}
+    ):
         condition = math.inf
     if condition >= SEPARABLE:
         notes.append(
@@ -93,6 +96,8 @@ def fit(
             f"{file}: the fit of '{law.name}' failed: {reason}",
             hint="Other runs, or a law with fewer constants, may do",
         )
+    else:
+        notes += law.remarks(theta, x)
     random = np.random.default_rng(seed)
     drawn = random.multinomial(runs, np.full(runs, 1 / runs), size=bootstraps)
     starts = np.tile(theta, (bootstraps, 1))

@@ -30,6 +30,7 @@ class Law(ABC):
         formula: as one would write it on paper.
         source: where it is from.
         columns: what it is a function of; all positive.
+        fixed: those of ``columns`` whose exponent is known, so that runs need not vary them.
         target: the column it predicts; positive.
         parameters: names of the P numbers that are fitted, in the form the search sees them.
         positive: those of ``parameters`` that must not be negative, or the fit has failed.
@@ -43,6 +44,7 @@ class Law(ABC):
     formula: ClassVar[str]
     source: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
+    fixed: ClassVar[tuple[str, ...]] = ()
     target: ClassVar[str] = "loss"
     parameters: ClassVar[tuple[str, ...]]
     positive: ClassVar[tuple[str, ...]] = ()
@@ -78,6 +80,10 @@ class Law(ABC):
         """The quantities whose fitted range is remembered, [n] each."""
         return {name: x[name] for name in self.columns}
 
+    def prepare(self, table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """The rows that the law is fitted to, and what the reader must know of them."""
+        return table, ()
+
     def check(self, table: pd.DataFrame, file: str) -> tuple[str, ...]:
         """Look at a whole table before a fit; what the reader must know.
 
@@ -93,6 +99,10 @@ class Law(ABC):
             if value < 0:
                 return f"{name} came out negative ({value:.4g})"
         return ""
+
+    def remarks(self, theta: Array, x: Columns) -> tuple[str, ...]:
+        """What the reader must know of parameters [P] found on columns ``x``."""
+        return ()
 
     def index(self, parameter: str) -> int:
         """Position of a parameter.

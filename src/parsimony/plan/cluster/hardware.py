@@ -55,6 +55,7 @@ class Cluster(_Schema):
         efficiency: share of the peak that matrix products reach by themselves.
         reserve: share of the memory that training cannot have.
         links: from the closest group to the whole cluster.
+        power_watts: what one device draws at most; ``None`` where it is not known.
         sources: where each figure is from, by its name.
     """
 
@@ -68,6 +69,7 @@ class Cluster(_Schema):
     efficiency: float = Field(gt=0, le=1)
     reserve: float = Field(ge=0, lt=1)
     links: tuple[Link, ...] = Field(min_length=1)
+    power_watts: float | None = Field(default=None, gt=0)
     sources: dict[str, str] = {}
 
     @model_validator(mode="after")

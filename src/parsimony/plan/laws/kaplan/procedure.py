@@ -122,12 +122,6 @@ def fit_kaplan(
         )
     sizes = fit(KaplanSize(), ends, bootstraps=bootstraps, seed=seed, file=file)
     one = after[after["N"] == _most_batches(after)]
-    if one["B"].nunique() < 3:
-        raise InputError(
-            f"{file}: step 2 needs one size at 3 or more batch sizes",
-            got=int(one["B"].nunique()),
-            hint="Train one size at 4 or more batch sizes, each at its best learning rate",
-        )
     reached = _steps_to(one, levels, file)
     batches = _critical(reached, file)
     line = _line(batches)
@@ -145,6 +139,55 @@ def fit_kaplan(
         error=float(np.abs(predicted / after["loss"].to_numpy() - 1).mean()),
         provenance=provenance or Provenance(),
     )
+
+
+@dataclass(frozen=True)
+class BatchFit:
+    """Step 2 alone, for one size: what a batch size costs and saves at each loss.
+
+    Attributes:
+        B_star: of B_crit = B_star / L^(1 / alpha_B), in the unit of B.
+        alpha_B: likewise.
+        batches: loss, S_min and B_crit of the ladder, each loss fitted by itself.
+        reached: loss, run, B and S: the steps at which each run had each loss of the ladder.
+    """
+
+    B_star: float
+    alpha_B: float
+    batches: pd.DataFrame
+    reached: pd.DataFrame
+
+    def curve(self, B: float) -> pd.DataFrame:
+        """Loss and the steps S to it with batch B, S = S_min (1 + B_crit / B); falling losses."""
+        pd = require("pandas", "plan")
+        rows = []
+        for loss, runs in self.reached.groupby("loss"):
+            critical = self.B_star / loss ** (1 / self.alpha_B)
+            least = np.exp(np.mean(np.log(runs["S"]) - np.log1p(critical / runs["B"])))
+            rows.append((loss, least * (1 + critical / B)))
+        return pd.DataFrame(rows[::-1], columns=["loss", "S"])
+
+
+def fit_batches(
+    curves: pd.DataFrame, *, warm_up: float, levels: int = LEVELS, file: str = TABLE
+) -> BatchFit:
+    """Step 2 alone: the critical batch of one size, and with it the curve of any batch size.
+
+    Args:
+        curves: as in ``fit_kaplan``, of one size at 3 or more batch sizes.
+        warm_up: as in ``fit_kaplan``.
+        levels: losses of the ladder.
+        file: name of the table, for errors.
+
+    Raises:
+        DataError: a column is missing or a value not positive.
+        InputError: fewer than 3 batch sizes, no loss that 3 of them reach.
+    """
+    points = curves[["run"]].assign(**positive(curves, ("B", "S", "loss"), file))
+    reached = _steps_to(points[points["S"] > warm_up], levels, file)
+    batches = _critical(reached, file)
+    line = KaplanBatch().constants(_line(batches))
+    return BatchFit(float(line["B_star"]), float(line["alpha_B"]), batches, reached)
 
 
 def _ends(points: pd.DataFrame, file: str) -> pd.DataFrame:
@@ -176,6 +219,12 @@ def _most_batches(points: pd.DataFrame) -> float:
 
 def _steps_to(one: pd.DataFrame, levels: int, file: str) -> pd.DataFrame:
     """Steps at which each run of one size first reaches each loss of a ladder: loss, run, B, S."""
+    if one["B"].nunique() < 3:
+        raise InputError(
+            f"{file}: step 2 needs one size at 3 or more batch sizes",
+            got=int(one["B"].nunique()),
+            hint="Train one size at 4 or more batch sizes, each at its best learning rate",
+        )
     pd = require("pandas", "plan")
     curves = {}
     for run, points in one.sort_values("S").groupby("run"):

@@ -1,0 +1,219 @@
+"""Tiny language models of bytes, really trained: what cards measure laws and schedules on.
+
+The text is the source of the running Python's standard library; no file is in two splits. A token
+is a byte. All training goes through ``core.training``, one thread, and depends on the seed alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parsimony.core.errors import require
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from parsimony.core.training import TrainSettings
+
+CONTEXT = 64
+"""Tokens of a sequence."""
+HELD_OUT = 128
+"""Sequences of the validation files that every loss is measured on."""
+
+
+@functools.cache
+def windows(split: str) -> torch.Tensor:
+    """Sequences of a split of ``stdlib-code`` that do not overlap; uint8 [sequences, CONTEXT].
+
+    Args:
+        split: ``"train"`` or ``"validation"``.
+
+    Raises:
+        MissingExtraError: torch or pandas is not installed.
+    """
+    torch = require("torch", "adapt")
+    from parsimony.core.data import load
+
+    text = "".join(load("stdlib-code").splits[split]["text"]).encode()
+    whole = len(text) // CONTEXT * CONTEXT
+    found: torch.Tensor = torch.frombuffer(bytearray(text[:whole]), dtype=torch.uint8)
+    return found.view(-1, CONTEXT)
+
+
+def decoder(width: int, seed: int, layers: int = 2) -> nn.Module:
+    """A GPT-2 of bytes with random weights: heads of 16, MLP of 4 widths, no dropout.
+
+    Args:
+        width: of the residual stream, a multiple of 16; 12 layers width^2 weights without
+            embeddings, biases and norms.
+        seed: of the weights.
+        layers: number of blocks.
+    """
+    torch = require("torch", "adapt")
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(seed)
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=256,
+            n_positions=CONTEXT,
+            n_embd=width,
+            n_layer=layers,
+            n_head=width // 16,
+            activation_function="gelu_pytorch_tanh",
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            use_cache=False,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+    )
+
+
+def size(model: nn.Module) -> int:
+    """Parameters without embeddings."""
+    return sum(p.numel() for name, p in model.named_parameters() if ".wte." not in name
+               and ".wpe." not in name)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of ``decoder``.
+
+    Attributes:
+        batch: sequences per step.
+        steps: optimizer steps.
+        rate: peak learning rate of AdamW (no weight decay).
+        seed: of weights and order of the data.
+        width: see ``decoder``.
+        schedule: by name, see ``core.schedules``.
+        stages: its options by name; without ``decay_tokens`` there is no decay.
+    """
+
+    batch: int
+    steps: int
+    rate: float
+    seed: int
+    width: int = 32
+    schedule: str = "wsd"
+    stages: tuple[tuple[str, Any], ...] = ()
+
+
+@functools.cache
+def train_run(run: Run, points: int = 1) -> dict[int, float]:
+    """Train, unless this process has done so before, and return what ``train_bytes`` does.
+
+    Args:
+        run: what to train.
+        points: how many validation losses, evenly spaced in the logarithm of the steps from the
+            tenth on; the last step's alone by default.
+    """
+    require("torch", "adapt")
+    from parsimony.core.training import TrainSettings
+
+    first = run.steps if points == 1 else 10
+    at = {round(first * (run.steps / first) ** (i / max(1, points - 1))) for i in range(points)}
+    options = {**({} if run.schedule == "cosine" else {"decay_tokens": 0}), **dict(run.stages)}
+    return train_bytes(
+        decoder(run.width, run.seed),
+        TrainSettings(
+            run.rate, run.steps, batch_size=run.batch, seed=run.seed, schedule=run.schedule,
+            schedule_options=options,
+        ),
+        at=frozenset(at),
+    )  # fmt: skip
+
+
+def train_bytes(
+    model: nn.Module,
+    settings: TrainSettings,
+    *,
+    at: frozenset[int],
+    **options: Any,
+) -> dict[int, float]:
+    """Train in place, and measure the validation loss after the steps in ``at``.
+
+    Args:
+        model: takes ``input_ids`` and ``labels`` of vocabulary 256, as transformers' models do.
+        settings: ``batch_size`` counts sequences; no sequence comes twice before all have come.
+        at: steps; the last one is ``settings.steps`` as a rule.
+        options: of ``core.training.train``.
+
+    Returns:
+        Nats per token by step; not a number at every step where the training diverged.
+    """
+    import torch
+
+    from parsimony.core.training import DivergedError, train
+
+    losses: dict[int, float] = {}
+
+    def evaluate(trained: nn.Module, step: int) -> float:
+        losses[step] = validation_loss(trained)
+        return losses[step]
+
+    rows: Any = _Rows(windows("train"))
+    state = torch.random.get_rng_state()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            train(
+                model, rows, _collate, settings, Path(folder), keep=False,
+                evaluate=evaluate, evaluate_at=at, **options,
+            )  # fmt: skip
+        except DivergedError:
+            losses = dict.fromkeys(sorted(at), math.nan)
+    torch.random.set_rng_state(state)
+    return losses
+
+
+def mean_of_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """Mean, and ends of its 95 % interval by Student's t; at least two values."""
+    from parsimony.core.significance import interval
+
+    return sum(values) / len(values), interval(values, [0.0] * len(values))
+
+
+def validation_loss(model: nn.Module) -> float:
+    """Mean nats per token over the first ``HELD_OUT`` sequences of the held-out files."""
+    import torch
+
+    texts = _held_out()
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        loss = float(model(input_ids=texts, labels=texts).loss)
+    model.train(training)
+    return loss
+
+
+@functools.cache
+def _held_out() -> torch.Tensor:
+    """Spread evenly over the held-out text."""
+    texts = windows("validation")
+    return texts[:: len(texts) // HELD_OUT][:HELD_OUT].long()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    texts: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"input_ids": self.texts[index]}
+
+
+def _collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    import torch
+
+    texts = torch.stack([row["input_ids"] for row in rows]).long()
+    return {"input_ids": texts, "labels": texts}
