@@ -34,6 +34,7 @@ lint: $(STAMP) ## Check style, types, and that what is generated in the docs is 
 	$(BIN)/mypy
 	$(BIN)/python tools/readme_tree.py --check
 	$(BIN)/python tools/commands.py --check
+	$(BIN)/python tools/ledger_table.py --check
 
 bench: $(STAMP) ## Run every benchmark beside its peer.
 	@set -e; for file in $(or $(sort $(wildcard benchmarks/[a-z]*.py)),$(error benchmarks/ is empty)); do \

@@ -245,14 +245,14 @@ def test_the_ledger_command_on_a_run(
     finished: Finished, result: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["ledger", str(finished.folder), "--json"])
+        main(["plan", "ledger", str(finished.folder), "--json"])
     assert stop.value.code == 0
     found = json.loads(capsys.readouterr().out)
     stored = artifacts.read_json(finished.folder / "ledger.json")
     assert [{k: v for k, v in e.items() if k != "run"} for e in found["entries"]] == stored
     assert {e["run"] for e in found["entries"]} == {"run"}
     with pytest.raises(SystemExit):
-        main(["ledger", str(finished.folder)])
+        main(["plan", "ledger", str(finished.folder)])
     text = capsys.readouterr().out
     assert "Predicted and measured" in text and "whole run" in text
     assert "Errors: (predicted - measured) / measured" in text

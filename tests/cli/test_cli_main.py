@@ -47,7 +47,7 @@ def test_the_version(call) -> None:  # type: ignore[no-untyped-def]
     [
         (["predict"], "Missing argument 'run'"),
         (["nosuchverb"], "No such command 'nosuchverb'"),
-        (["ledger", "--xyzzy"], "No such option"),
+        (["plan", "ledger", "--xyzzy"], "No such option"),
         (["adapt", "--seeds", "three"], "Invalid value for '--seeds': "),
     ],
 )

@@ -113,13 +113,16 @@ def grade(run: Run, plan: Plan, finalists: list[int], seconds: float) -> None:
         seen = _measured(run.folder, plan, candidate)
         predicted = Footprint.from_dict(prediction["options"][candidate.label])
         measured[candidate.label] = seen.as_dict()
-        entries += ledger.compare(candidate.label, replace(predicted, head=Footprint().head), seen)
+        entries += ledger.compare(
+            candidate.label, replace(predicted, head=Footprint().head), seen,
+            verb="adapt", method=candidate.method,
+        )  # fmt: skip
     wall = Figure(seconds, "measured", "wall time, planning included")
     if run.has("resumed.json"):
         wall = Figure.unknown("it was stopped and resumed: no single call saw the whole of it")
     whole = Footprint(seconds=wall)
     expected = Footprint(seconds=Figure(prediction["seconds"], "estimated"))
-    entries += ledger.compare("whole run", expected, whole)
+    entries += ledger.compare("whole run", expected, whole, verb="adapt")
     run.write("measurement.json", {**measured, "whole run": whole.as_dict()})
     ledger.write(run.folder, entries)
 

@@ -147,6 +147,7 @@ def solve(
     names: Sequence[str],
     overhead: Callable[[Thrift], float],
     allowed: Allowed = _PLAINLY,
+    size: int | None = None,
 ) -> tuple[dict[str, Option], list[Dropped]]:
     """For every method its largest size that fits, and the methods that do not fit.
 
@@ -157,10 +158,11 @@ def solve(
         overhead: gives the framework's bytes; called only when there is a memory limit.
         allowed: what may be done to keep it. Base before base, from most to fewest bits, a method
             does no more than it must, and what changes no result comes first.
+        size: the one to consider; all when ``None``.
 
     Raises:
         BudgetError: nothing fits; carries the nearest budget that some method meets.
-        InputError: every method refuses the model, whatever the budget.
+        InputError: every method refuses the model, whatever the budget, or has no such size.
     """
     options: dict[str, Option] = {}
     dropped: list[Dropped] = []
@@ -172,6 +174,13 @@ def solve(
             dropped.append(Dropped(name, reason))
             continue
         counts = _counts(setup, name)
+        if size is not None:
+            if size not in counts:
+                raise InputError(
+                    f"{name} takes {method(name).size_name} of {', '.join(map(str, counts))} on "
+                    "this model", got=size, hint="Choose one of them",
+                )  # fmt: skip
+            counts = {size: counts[size]}
         smallest = min(counts, key=lambda size: counts[size])
         share = counts[smallest] / total
         limit = 1.0 if budget.trainable is None else budget.trainable
@@ -388,13 +397,13 @@ def _nearest(budget: Budget, needed: list[tuple[float, float]]) -> str:
     share, peak = min(needed, key=lambda n: max(n[0] / share_limit, n[1] / memory_limit))
     # Rounded up in the last digit shown, so that the printed budget really fits.
     if budget.trainable is not None and share > budget.trainable:
-        budget = replace(budget, trainable=min(1.0, _rounded_up(100 * share) / 100))
+        budget = replace(budget, trainable=min(1.0, rounded_up(100 * share) / 100))
     if budget.memory is not None and peak > budget.memory:
-        budget = replace(budget, memory=_rounded_up(1.01 * peak))
+        budget = replace(budget, memory=rounded_up(1.01 * peak))
     return str(budget)
 
 
-def _rounded_up(value: float) -> float:
+def rounded_up(value: float) -> float:
     """To three significant digits."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 2)
     return float(f"{math.ceil(value / unit) * unit:.3g}")

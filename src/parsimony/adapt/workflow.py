@@ -12,7 +12,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def adapt(request: Request, folder: Path, console: Console) -> dict[str, Any]:
         InputError: a setting, the model or the data is at fault.
         BudgetError: nothing fits the budget.
     """
-    _check(request)
+    check(request)
     began = time.perf_counter()
     try:
         run = Run.create(folder, _provenance(request), request.seed)
@@ -161,7 +161,7 @@ def preview(request: Request, scratch: Path, console: Console) -> dict[str, Any]
     Args:
         scratch: an empty folder that the caller deletes.
     """
-    _check(request)
+    check(request)
     run = Run.create(scratch / "run", _provenance(request), request.seed)
     plan, record = _plan(request, run, console, time.perf_counter(), weights=False)
     return {
@@ -178,7 +178,12 @@ def preview(request: Request, scratch: Path, console: Console) -> dict[str, Any]
     }
 
 
-def _check(request: Request) -> None:
+def check(request: Request) -> None:
+    """Refuse settings that no model or data could make good.
+
+    Raises:
+        InputError: names the setting.
+    """
     if request.seeds is not None and request.seeds < 3:
         raise InputError(
             "an interval over seeds needs at least three of them", got=request.seeds,
@@ -201,7 +206,7 @@ def _check(request: Request) -> None:
                 hint="Use trainable=, memory= and time=",
             )  # fmt: skip
     devices.check_batch(request.batch)
-    _allowed(request)
+    allowed(request)
     if request.device not in (None, "cpu", "cuda"):
         raise InputError("--device is cpu or cuda", got=request.device)
     if request.device == "cuda" and training.default_device() != "cuda":
@@ -210,7 +215,7 @@ def _check(request: Request) -> None:
         devices.check_cuda()
 
 
-def _allowed(request: Request) -> thrift.Allowed:
+def allowed(request: Request) -> thrift.Allowed:
     """What may be done to need less memory, with the rows of one process."""
     rows = request.batch // request.processes
     return thrift.allowed(request.base, request.checkpointing, request.accumulation, rows)
@@ -323,19 +328,11 @@ def _plan(
     timed = bool(setup.model.sha256)
     side_by_side = _workers(request, setup)
     workers.engine(request.engine, side_by_side, request.address)  # refuse it now, not later
-    local = workers.engine("local", side_by_side)
     console.say("Counting what fits the budget")
-    calibrations: dict[str, solve.Calibration] = {}
-
-    def calibrated(form: Thrift) -> solve.Calibration:
-        if form.base not in calibrations:
-            console.say(f"Timing a few steps on a base in {form.base}")
-            calibrations[form.base] = solve.calibrate(setup, local, side_by_side, form)
-        return calibrations[form.base]
-
+    calibrated = calibrations(setup, side_by_side, console)
     options, dropped = solve.solve(
         setup, request.budget, request.methods or list(methods()),
-        lambda form: calibrated(form).overhead if timed else 0.0, _allowed(request),
+        lambda form: calibrated(form).overhead if timed else 0.0, allowed(request),
     )  # fmt: skip
     fixed = {
         name: getattr(request, name)
@@ -388,6 +385,22 @@ def _plan(
     )
     plan.write(run.folder)
     return plan, record
+
+
+def calibrations(
+    setup: Setup, side_by_side: int, console: Console
+) -> Callable[[Thrift], solve.Calibration]:
+    """Tells a calibration; the first question about a form of the base times a few steps."""
+    local = workers.engine("local", side_by_side)
+    known: dict[str, solve.Calibration] = {}
+
+    def calibrated(form: Thrift) -> solve.Calibration:
+        if form.base not in known:
+            console.say(f"Timing a few steps on a base in {form.base}")
+            known[form.base] = solve.calibrate(setup, local, side_by_side, form)
+        return known[form.base]
+
+    return calibrated
 
 
 def _within_memory(

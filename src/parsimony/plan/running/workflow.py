@@ -237,7 +237,8 @@ def _grade(run: Run, plan: Plan, before: Footprint) -> dict[str, Any]:
     artifacts.write_text(run.folder / "cluster.yaml", text)
     again = costs(replace(plan, cluster=cluster), run.settings["precision"])
     subject = str(plan.layout)
-    ledger.write(run.folder, ledger.compare(subject, before, measured))
+    entries = ledger.compare(subject, before, measured, verb="plan run")
+    ledger.write(run.folder, entries)
     step, computed = found["step_seconds"], plan.micro_batches * found["compute"]["seconds"]
     tokens_per_step = plan.training.batch * plan.training.sequence
     losses = _losses(run.folder)

@@ -1,4 +1,4 @@
-"""``parsimony ledger``: every prediction beside its outcome, over all runs of a folder."""
+"""``parsimony plan ledger``: every prediction beside its outcome, over all runs of a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from parsimony.core.footprint import Figure, Footprint
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as stop:
-        main(["ledger", *map(str, arguments)])
+        main(["plan", "ledger", *map(str, arguments)])
     shown = capsys.readouterr()
     return int(stop.value.code or 0), shown.out, shown.err
 
@@ -32,7 +32,10 @@ def folder(tmp_path: Path) -> Path:
             peak_memory=Figure(measured, "measured"), seconds=Figure(90.0, "measured"),
             energy=Figure(3.0, "measured"),
         )  # fmt: skip
-        ledger.write(tmp_path / run, ledger.compare("lora r=8", predicted, seen))
+        ledger.write(
+            tmp_path / run,
+            ledger.compare("lora r=8", predicted, seen, verb="adapt", method="lora"),
+        )
     return tmp_path
 
 
@@ -44,9 +47,12 @@ def test_the_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ["b", "lora r=8", "peak_memory", "976.6 KiB", "1.907 MiB", "-50.0 %"] in rows
     assert ["b", "lora r=8", "seconds", "1 min 30 s", "1 min 30 s", "+0.0 %"] in rows
     assert ["a", "lora r=8", "energy", "unknown", "3", "-"] in rows
-    assert ["peak_memory", "2", "0", "37.5 %", "-50.0 %", "+25.0 %"] in rows
-    assert ["seconds", "2", "0", "0.0 %", "-", "-"] in rows
-    assert ["energy", "0", "2", "-", "-", "-"] in rows
+    assert ["peak_memory", "2", "0", "37.5 %", "-50.0 %", "+25.0 %", "0", "-"] in rows
+    assert ["seconds", "2", "0", "0.0 %", "-", "-", "0", "-"] in rows
+    assert ["energy", "0", "2", "-", "-", "-", "0", "-"] in rows
+    assert [
+        "peak_memory", "adapt", "lora", "2", "0", "37.5 %", "-50.0 %", "+25.0 %", "0", "-"
+    ] in rows  # fmt: skip
     assert "Predicted and measured" in out
     quiet = call(capsys, folder, "--quiet")[1]
     assert "Predicted and measured" not in quiet
@@ -64,8 +70,14 @@ def test_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["entries"][0] == {
         "run": "a", "subject": "lora r=8", "quantity": "peak_memory", "unit": "bytes",
         "predicted": 2.5e6, "measured": 2e6, "error": 0.25, "reason": "",
+        "verb": "adapt", "method": "lora", "provenance": "estimated",
     }  # fmt: skip
-    assert found["summary"] == ledger.summary([entry for _, entry in entries])
+    assert found["quantities"] == ledger.summary(entries)
+    assert found["methods"] == ledger.summary(entries, per_method=True)
+    assert found["machines"] == []
+    kept = folder / "kept.json"
+    kept.write_text(out)
+    assert call(capsys, kept, "--json")[1] == out
 
 
 def test_one_run_is_named_by_its_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
