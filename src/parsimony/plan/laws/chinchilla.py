@@ -117,6 +117,22 @@ class Constants:
         tokens = compute / 6 / size
         return Split(size, tokens, float(self.loss(size, tokens)))
 
+    def cheapest(self, loss: float) -> Split:
+        """The N and D that reach ``loss`` with the least compute, 6 N D.
+
+        There ``alpha A / N^alpha = beta B / D^beta``, so that of L - E the size leaves
+        ``beta / (alpha + beta)`` and the tokens the rest.
+
+        Raises:
+            InputError: the loss is not above E.
+        """
+        if not loss > self.E:
+            raise InputError(f"no model reaches a loss of E = {self.E:.4g} or less", got=loss)
+        left = (loss - self.E) / (self.alpha + self.beta)
+        size = (self.A / (self.beta * left)) ** (1 / self.alpha)
+        tokens = (self.B / (self.alpha * left)) ** (1 / self.beta)
+        return Split(size, tokens, loss)
+
     @property
     def share(self) -> float:
         """Exponent a of ``N_opt ~ C^a``."""
