@@ -226,7 +226,8 @@ def warm_up_halfway() -> Measurement:
 HORIZONS = (800, 2000, 5000)
 """Sequences of 64 bytes in a short, a middle and a long training: 100, 250, 625 steps of 8."""
 RATES = (0.0012, 0.0036, 0.0108, 0.0324)
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (5, 6, 7, 8, 9)
+"""Others than 0 to 4, which were seen while rates, lengths and the number of seeds were chosen."""
 WARM_UP = 160
 """Sequences."""
 SETTING = (
@@ -252,17 +253,17 @@ def final_loss(
 
 
 def vertex(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, float]:
-    """Best rate and its loss: a parabola in ln rate through the best of the rates and its two
-    neighbours; the rate itself where it is at an end.
-    """
+    """Best rate and its loss, as ``best_rate``; of the rates themselves where it is at an end."""
     import numpy as np
 
-    best = int(np.argmin(losses))
-    if best in (0, len(rates) - 1):
+    from parsimony.core.errors import InputError
+    from parsimony.plan.laws.power_law import best_rate
+
+    try:
+        return best_rate(np.array(rates), np.array(losses))
+    except InputError:
+        best = int(np.argmin(losses))
         return rates[best], losses[best]
-    near = slice(best - 1, best + 2)
-    bend, slope, level = np.polyfit(np.log(rates[near]), losses[near], 2)
-    return math.exp(-slope / (2 * bend)), float(level - slope**2 / (4 * bend))
 
 
 def _swept(batch: int, sequences: int, seed: int) -> tuple[float, float]:
@@ -402,7 +403,8 @@ def tiny_against_carried_over() -> Measurement:
 @claim(
     name="tiny-anytime",
     statement="One power run, ended at 25, 50 or 100 %, does what a cosine of that length does.",
-    published=1.5,
+    published=None,
+    published_text="within 1.5 % of a cosine of each length",
     source="derived",
     unit="percent of the cosine's loss, worst of the three means",
     direction="at most",

@@ -724,7 +724,8 @@ RATE = {16: 0.004, 32: 0.004, 64: 0.004, 96: 0.002}
 """AdamW's by width; 0.004 and 0.002 were tried on seed 0. At 0.004 width 96 learns less than 64."""
 WARM_UP = 60
 """Steps left out of every fit and error; the rate rises over the first 20."""
-SEEDS = (0, 1, 2)
+SEEDS = (5, 6, 7, 8, 9)
+"""Others than 0 to 2, which were seen while rates and steps were chosen."""
 TINY = "2 layers on bytes, AdamW constant after 20 steps, batches of {} sequences of 64"
 WIDTH_32 = "width 32, rate 0.004, " + TINY.format("4, 16, 64 and 256")
 
@@ -811,7 +812,8 @@ def tiny_critical_batch() -> Measurement:
 @claim(
     name="tiny-unseen-batch",
     statement="Step 2 on batches of 4 to 256 predicts the curve of the unseen batch of 32.",
-    published=0.05,
+    published=None,
+    published_text="below 0.05 nats",
     source="derived",
     unit="nats, mean absolute error after warm-up",
     direction="at most",
@@ -821,7 +823,8 @@ def tiny_unseen_batch() -> Measurement:
     from parsimony.papers.byte_models import mean_of_seeds
 
     value, interval = mean_of_seeds([_errors(seed)["law"] for seed in SEEDS])
-    return Measurement(value, interval, f"{len(SEEDS)} seeds; " + WIDTH_32)
+    note = f"{len(SEEDS)} seeds; " + WIDTH_32
+    return Measurement(value, interval, note, holds=interval[1] < 0.05)
 
 
 @claim(

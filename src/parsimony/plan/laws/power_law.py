@@ -114,8 +114,8 @@ def best_rate(rates: Array, losses: Array) -> tuple[float, float]:
         losses: [n].
 
     Raises:
-        InputError: too few rates, or the best is the least or greatest of them, so that the
-            optimum is not known.
+        InputError: too few rates, or the best is the least or greatest of them or next to a run
+            that diverged, so that the optimum is not known.
     """
     order = np.argsort(rates)
     rates, losses = np.asarray(rates, float)[order], np.asarray(losses, float)[order]
@@ -126,8 +126,11 @@ def best_rate(rates: Array, losses: Array) -> tuple[float, float]:
         side = "smaller" if best == 0 else "larger"
         raise InputError(f"the best run is at the end of its rates; add {side} ones",
                          got=float(rates[best]))  # fmt: skip
-    x = np.log(rates[best - 1 : best + 2] / rates[best])
-    bend, slope, level = np.polyfit(x, losses[best - 1 : best + 2], 2)
+    near = slice(best - 1, best + 2)
+    if not np.isfinite(losses[near]).all():
+        raise InputError("the best run is next to one that diverged; add rates between them",
+                         got=float(rates[best]))  # fmt: skip
+    bend, slope, level = np.polyfit(np.log(rates[near] / rates[best]), losses[near], 2)
     move = -slope / (2 * bend)
     return float(rates[best] * math.exp(move)), float(level + slope * move / 2)
 
