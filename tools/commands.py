@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import generated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
@@ -53,14 +54,7 @@ def render() -> str:
 
 
 def main(arguments: list[str]) -> None:
-    wanted = render()
-    if arguments == ["--check"]:
-        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != wanted:
-            sys.exit("docs/commands.md is stale; run: .venv/bin/python tools/commands.py")
-    elif arguments:
-        sys.exit("usage: tools/commands.py [--check]")
-    else:
-        PAGE.write_text(wanted, encoding="utf-8")
+    generated.write(PAGE, render(), "docs/commands.md", "commands.py", arguments)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import generated
+
 from parsimony.cli.plan.ledger import COLUMNS, cells
 from parsimony.core import ledger
 
@@ -40,31 +42,9 @@ def _table(names: list[str], rows: list[list[Any]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [[*names, *COLUMNS], rule, *rows])
 
 
-def render(text: str) -> str:
-    """``text`` with what stands between the markers replaced.
-
-    Raises:
-        SystemExit: the markers are missing.
-    """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        sys.exit(f"{README.name} needs the markers {START} and {END}")
-    return f"{before}{START}\n{tables()}\n{END}{after}"
-
-
 def main(arguments: list[str]) -> None:
-    current = README.read_text(encoding="utf-8")
-    wanted = render(current)
-    if arguments == ["--check"]:
-        if current != wanted:
-            sys.exit(
-                "the ledger in README.md is stale; run: .venv/bin/python tools/ledger_table.py"
-            )
-    elif arguments:
-        sys.exit("usage: tools/ledger_table.py [--check]")
-    else:
-        README.write_text(wanted, encoding="utf-8")
+    wanted = generated.between(README, START, END, tables())
+    generated.write(README, wanted, "the ledger in README.md", "ledger_table.py", arguments)
 
 
 if __name__ == "__main__":

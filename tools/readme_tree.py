@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+import generated
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "parsimony"
 README = ROOT / "README.md"
@@ -52,29 +54,9 @@ def tree() -> str:
     return "\n".join(["```", *(f"{name:<{width}}# {text}" for name, text in table), "```"])
 
 
-def render(text: str) -> str:
-    """``text`` with what stands between the markers replaced.
-
-    Raises:
-        SystemExit: the markers are missing.
-    """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        sys.exit(f"{README.name} needs the markers {START} and {END}")
-    return f"{before}{START}\n{tree()}\n{END}{after}"
-
-
 def main(arguments: list[str]) -> None:
-    current = README.read_text(encoding="utf-8")
-    wanted = render(current)
-    if arguments == ["--check"]:
-        if current != wanted:
-            sys.exit("the tree in README.md is stale; run: .venv/bin/python tools/readme_tree.py")
-    elif arguments:
-        sys.exit("usage: tools/readme_tree.py [--check]")
-    else:
-        README.write_text(wanted, encoding="utf-8")
+    wanted = generated.between(README, START, END, tree())
+    generated.write(README, wanted, "the tree in README.md", "readme_tree.py", arguments)
 
 
 if __name__ == "__main__":

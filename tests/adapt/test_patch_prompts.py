@@ -15,6 +15,7 @@ from parsimony.adapt.methods.patch_prompts import (
     AttentionPrefixConfig,
     DeepPromptConfig,
     PatchTokensConfig,
+    PatchTokensLayer,
     ShallowPromptConfig,
 )
 from parsimony.core import pretrained
@@ -93,6 +94,12 @@ def test_a_whole_model_takes_it_and_disabling_gives_the_model_back(
     model.train()
     model(x, labels=torch.tensor([0, 1])).loss.backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters() if p.requires_grad)
+    model.add_adapter("other", config(num_virtual_tokens=M))
+    model.set_adapter("other")
+    places = [n for n, m in model.named_modules() if isinstance(m, PatchTokensLayer)]
+    assert not [n for n in places if "base_layer" in n], "a second adapter stands beside the first"
+    model.delete_adapter("other")
+    model.set_adapter("default")
     width, layers = base.config.hidden_size, base.config.num_hidden_layers
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert trained == M * width * (1 if config is ShallowPromptConfig else layers)

@@ -223,29 +223,6 @@ def load(file: Path) -> ModuleType:
     return module
 
 
-def test_the_page_of_commands_is_current(root: Path, commands: dict[str, TyperCommand]) -> None:
-    tool = load(root / "tools/commands.py")
-    tool.main(["--check"])
-    page = tool.PAGE.read_text(encoding="utf-8")
-    assert {f"## parsimony {name}" for name in commands} <= set(page.splitlines())
-
-
-def test_a_stale_page_of_commands_is_seen(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tool = load(root / "tools/commands.py")
-    monkeypatch.setattr(tool, "PAGE", tmp_path / "commands.md")
-    for content in (None, "# Commands\n"):
-        if content is not None:
-            tool.PAGE.write_text(content)
-        with pytest.raises(SystemExit, match=r"docs/commands\.md is stale; run: "):
-            tool.main(["--check"])
-    tool.main([])
-    tool.main(["--check"])
-    with pytest.raises(SystemExit, match="usage: "):
-        tool.main(["--chek"])
-
-
 @pytest.mark.parametrize("values", [(), (1.0,) * 4, (1.0,) * 4 + (float("nan"),)])
 def test_the_benchmark_prints_nothing_that_was_not_measured(
     root: Path, values: tuple[float, ...]

@@ -1,14 +1,10 @@
-"""The pages say what is: the tree is current, commands parse, links resolve."""
+"""The pages say what is: commands parse, links resolve."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import pytest
@@ -16,16 +12,6 @@ import typer
 from typer.core import TyperCommand
 
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md")
-
-
-@pytest.fixture(scope="module")
-def tree(root: Path) -> ModuleType:
-    """The generator, as a module."""
-    spec = importlib.util.spec_from_file_location("readme_tree", root / "tools/readme_tree.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def shown(text: str) -> list[list[str]]:
@@ -59,36 +45,6 @@ def check(words: list[str], commands: dict[str, TyperCommand], targets: set[str]
 
 def make_targets(root: Path) -> set[str]:
     return set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.MULTILINE))
-
-
-def test_the_tree_is_current(root: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "tools/readme_tree.py", "--check"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_stale_tree_is_seen(
-    tree: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = tmp_path / "README.md"
-    page.write_text(f"before\n{tree.START}\na stale line\n{tree.END}\nafter\n")
-    monkeypatch.setattr(tree, "README", page)
-    with pytest.raises(SystemExit, match=r"the tree in README\.md is stale; run: "):
-        tree.main(["--check"])
-    tree.main([])
-    tree.main(["--check"])
-    text = page.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "a stale line" not in text
-    assert re.search(r"^    budget\.py +# What may be spent", text, re.MULTILINE)
-
-
-def test_a_page_without_markers_is_refused(tree: ModuleType) -> None:
-    with pytest.raises(SystemExit, match=r"README\.md needs the markers <!-- tree"):
-        tree.render("no markers")
 
 
 @pytest.mark.parametrize("page", PAGES)

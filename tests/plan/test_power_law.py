@@ -77,6 +77,11 @@ def test_the_best_rate_is_the_vertex() -> None:
     assert best_rate(rates, losses) == pytest.approx((4e-3, 2.0), rel=1e-9)
 
 
+def test_next_to_a_run_that_diverged_no_rate_is_best() -> None:
+    with pytest.raises(InputError, match=r"next to one that diverged; .*, but got 0.002"):
+        best_rate(np.array([1e-3, 2e-3, 4e-3]), np.array([2.1, 2.0, np.inf]))
+
+
 def test_each_cell_of_raw_runs_gives_its_best_rate() -> None:
     cells, notes = best_rates(raw())
     assert notes == () and len(cells) == 24  # by seed

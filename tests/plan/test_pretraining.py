@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from parsimony.plan.pretraining import (
     THETA,
     loss_curve,
     plan_pretraining,
+    rates,
 )
 
 POINTS = Path(os.environ["PARSIMONY_DATA"]) / "chinchilla_epoch_extracted_245.csv"
@@ -90,3 +92,13 @@ def test_the_curve_ends_at_the_loss_of_the_plan() -> None:
     curve = loss_curve(1e9, 2e10)
     assert curve["loss"].is_monotonic_decreasing
     assert curve["loss"].iloc[-1] == pytest.approx(found.loc["loss", "value"], rel=1e-12)
+
+
+def test_without_torch_the_plan_says_why_it_has_no_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = plan_pretraining(params=1e9, tokens=2e10)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    told, reason = rates("wsd", found["value"], [1e9, 2e9])
+    assert np.isnan(told).all() and len(told) == 2
+    assert reason == (
+        "this needs the package 'torch'. Install it with: pip install 'parsimony-ml[adapt]'"
+    )

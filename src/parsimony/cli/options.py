@@ -21,4 +21,29 @@ Resume = Annotated[
     Path | None,
     typer.Option("--resume", help="Go on with this run folder.", show_default=False),
 ]
+Batch = Annotated[int, typer.Option("--batch", help="Rows per optimizer step.")]
+Window = Annotated[
+    int | None,
+    typer.Option("--window", help="Longest input in tokens or frames.", show_default=False),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", help="Use this many rows of the data.", show_default=False),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="cpu or cuda; cuda where present.", show_default=False),
+]
+Beyond = Annotated[
+    bool, typer.Option("--beyond", help="Answer beyond the law's reach, with a wider band.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+
+
+def given(context: typer.Context) -> dict[str, str]:
+    """What the user wrote on the command line: option as typed, by parameter."""
+    return {
+        str(option.name): option.opts[0]
+        for option in context.command.params
+        if getattr(context.get_parameter_source(str(option.name)), "name", "") == "COMMANDLINE"
+    }

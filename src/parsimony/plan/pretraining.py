@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsimony.core.errors import InputError, nearest, require
+from parsimony.core.errors import InputError, MissingExtraError, nearest, require
 from parsimony.core.fitting import Fit, Provenance
 from parsimony.plan.cluster.pretraining import cost
 from parsimony.plan.laws.chinchilla import Chinchilla, Constants, splits
-from parsimony.plan.laws.step_law.advice import FIXED_FINAL_RATE, SCHEDULES, advise
+from parsimony.plan.laws.step_law.advice import FINAL_RATE, FIXED_FINAL_RATE, SCHEDULES, advise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,6 +186,49 @@ def loss_curve(
     told = (fitted or reference()).predict(asked, beyond=True, file="the curve")
     band = {name: told[name].to_numpy() for name in ("low", "high")}
     return pd.DataFrame({"tokens": seen, "loss": told["value"].to_numpy(), **band})
+
+
+def rates(schedule: str, plan: pd.Series, at: list[float]) -> tuple[list[float], str]:
+    """Learning rates of the planned run, after warm-up.
+
+    Args:
+        schedule: as in ``plan_pretraining``.
+        plan: values of its table, by quantity.
+        at: tokens, rising.
+
+    Returns:
+        One rate for each of ``at``, NaN where none is known; and then the reason.
+    """
+    unknown = [math.nan] * len(at)
+    if schedule == "other" or "learning_rate" not in plan:
+        return unknown, "the schedule is not one that is known, or has no rate"
+    try:
+        torch = require("torch", "adapt")
+    except MissingExtraError as error:
+        return unknown, str(error)
+    from parsimony.core.schedules import Course, schedules
+
+    peak, total = float(plan["learning_rate"]), round(plan["tokens"])
+    name, options = {
+        FIXED_FINAL_RATE: ("cosine", {"minimum": min(1.0, FINAL_RATE / peak)}),
+        "cosine-fraction": ("cosine", {}),
+        "wsd": ("wsd", {}),
+        "constant": ("wsd", {"decay_tokens": 0}),
+        POWER: (POWER, {"unit": "tokens"}),
+    }[schedule]
+    # The published power law, and so the plan, is under muP.
+    group = {"params": [torch.zeros(1, requires_grad=True)], "mup_width": 1.0}
+    optimizer = torch.optim.AdamW([group], lr=peak)
+    course = Course(peak, round(plan["batch_tokens"]), 1, total, warmup=0.0)
+    follows = schedules()[name].of_run(optimizer, course, options)
+    found, seen = [], 0
+    for tokens in (min(round(tokens), total) for tokens in at):
+        optimizer.step()
+        follows.expect(tokens - seen)
+        follows.step()
+        seen = tokens
+        found.append(float(follows.get_last_lr()[0]))
+    return found, ""
 
 
 def _interval(values: Iterable[float]) -> tuple[float, float]:

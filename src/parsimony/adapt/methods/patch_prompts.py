@@ -22,7 +22,6 @@ import torch
 from torch import nn
 
 from parsimony.adapt.method import Facts, Method
-from parsimony.adapt.methods.bottleneck.placement import PLACES
 from parsimony.adapt.methods.prompt import TOKENS
 from parsimony.core.errors import InputError
 from parsimony.core.peft_border import (
@@ -32,6 +31,19 @@ from parsimony.core.peft_border import (
     register,
     weight_shape,
 )
+
+FAMILIES = {
+    "audio-spectrogram-transformer": "AST",
+    "deit": "DeiT",
+    "dinov2": "Dinov2",
+    "vit": "ViT",
+}
+"""transformers' prefix of the classes of each architecture that reads patches, by model type."""
+
+
+def classes(part: str) -> tuple[str, ...]:
+    """Names of the classes of one part: ``"Layer"`` gives ASTLayer and the others."""
+    return tuple(f"{family}{part}" for family in FAMILIES.values())
 
 
 @dataclass
@@ -123,7 +135,7 @@ class ShallowPromptLayer(PatchTokensLayer):
     """[output; prompts]: stands on what makes the first tokens."""
 
     adapter_layer_names = ("shallow_prompt_tokens",)
-    kinds = ("ASTEmbeddings", "ViTEmbeddings", "DeiTEmbeddings", "Dinov2Embeddings")
+    kinds = classes("Embeddings")
 
     def create(self, adapter: str, config: Any) -> dict[str, Any]:
         return {"shallow_prompt_tokens": config.draw(config.num_virtual_tokens, config.width)}
@@ -137,7 +149,7 @@ class DeepPromptLayer(PatchTokensLayer):
     """block([input; prompts]) without the places of the prompts, which the next block replaces."""
 
     adapter_layer_names = ("deep_prompt_tokens",)
-    kinds = ("ASTLayer", "ViTLayer", "DeiTLayer", "Dinov2Layer")
+    kinds = classes("Layer")
 
     def create(self, adapter: str, config: Any) -> dict[str, Any]:
         return {"deep_prompt_tokens": config.draw(config.num_virtual_tokens, config.width)}
@@ -152,7 +164,7 @@ class AttentionPrefixLayer(PatchTokensLayer):
     """Attention over [K; trained keys] and [V; trained values]."""
 
     adapter_layer_names = ("attention_prefix_keys", "attention_prefix_values")
-    kinds = ("ASTAttention", "ViTAttention", "DeiTAttention", "Dinov2Attention")
+    kinds = classes("Attention")
 
     def create(self, adapter: str, config: Any) -> dict[str, Any]:
         attention: Any = self.get_base_layer()
@@ -190,34 +202,29 @@ class AttentionPrefixLayer(PatchTokensLayer):
 
 
 class PatchTokensModel(AdapterTuner):
-    """Finds the modules by architecture, and the width of their tokens."""
+    """Finds the modules by architecture, and the width of their tokens.
 
-    def place(self, model_type: str) -> str | None:
-        """Pattern of the modules' paths, or ``None`` where they are not known."""
-        raise NotImplementedError
+    Attributes:
+        where: pattern of the modules' paths, the same in all ``FAMILIES``.
+    """
+
+    where: ClassVar[str]
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> Any:
         config: Any = self.peft_config[adapter_name]
         settings = self.get_model_config(model)
         if config.target_modules is None:
-            model_type = settings.get("model_type")
-            config.target_modules = self.place(str(model_type))
-            if config.target_modules is None:
+            if settings.get("model_type") not in FAMILIES:
                 raise InputError(
-                    "trained tokens among patches need a model that reads patches", got=model_type,
-                    hint=f"Known: {', '.join(PATCHES)}; for text take peft's prompt or prefix",
-                )  # fmt: skip
+                    "trained tokens among patches need a model that reads patches",
+                    got=settings.get("model_type"),
+                    hint=f"Known: {', '.join(FAMILIES)}; for text take peft's prompt or prefix",
+                )
+            config.target_modules = rf"(?:.*\.)?{self.where}"
         config.width = config.width or settings.get("hidden_size")
         if config.width is None:
             raise InputError("the model does not say its hidden_size", hint="Give width")
         super().inject_adapter(model, adapter_name, *args, **kwargs)
-
-
-PATCHES = ("audio-spectrogram-transformer", "deit", "dinov2", "vit")
-
-
-def _inside(part: str) -> str:
-    return rf"(?:.*\.)?{part}"
 
 
 @register(ShallowPromptConfig)
@@ -225,9 +232,7 @@ class ShallowPromptModel(PatchTokensModel):
     """Puts prompts behind the embedded patches."""
 
     tuner_layer_cls = ShallowPromptLayer
-
-    def place(self, model_type: str) -> str | None:
-        return _inside("embeddings") if model_type in PATCHES else None
+    where = "embeddings"
 
 
 @register(DeepPromptConfig)
@@ -235,9 +240,7 @@ class DeepPromptModel(PatchTokensModel):
     """Puts prompts into every block."""
 
     tuner_layer_cls = DeepPromptLayer
-
-    def place(self, model_type: str) -> str | None:
-        return _inside(PLACES[model_type].block) if model_type in PATCHES else None
+    where = r"layers?\.\d+"
 
 
 @register(AttentionPrefixConfig)
@@ -245,10 +248,7 @@ class AttentionPrefixModel(PatchTokensModel):
     """Puts trained keys and values into every attention."""
 
     tuner_layer_cls = AttentionPrefixLayer
-
-    def place(self, model_type: str) -> str | None:
-        module = PLACES[model_type].attention_module if model_type in PATCHES else None
-        return _inside(module) if module else None
+    where = "attention"
 
 
 class PatchTokens(Method):
@@ -261,7 +261,7 @@ class PatchTokens(Method):
     changes_at_start = True
 
     def refusal(self, facts: Facts) -> str | None:
-        known = facts.config.model_type in PATCHES
+        known = facts.config.model_type in FAMILIES
         return None if known else "it stands among patches, and this model reads none"
 
     def sizes(self, facts: Facts) -> list[int]:

@@ -63,19 +63,16 @@ def command(
         int | None, _number("--finalists", "Methods in the final comparison.")
     ] = None,
     seeds: Annotated[int | None, _number("--seeds", "Seeds of the finals, 3 or more.")] = None,
-    batch: Annotated[int, typer.Option("--batch", help="Rows per optimizer step.")] = 16,
-    window: Annotated[int | None, _number("--window", "Longest input in tokens or frames.")] = None,
-    limit: Annotated[int | None, _number("--limit", "Use this many rows of the data.")] = None,
+    batch: options.Batch = 16,
+    window: options.Window = None,
+    limit: options.Limit = None,
     answers: Annotated[
         int, typer.Option("--answers", help="Held-out rows that finalists answer, task code.")
     ] = 64,
     new_tokens: Annotated[
         int, typer.Option("--new-tokens", help="Longest answer in tokens, task code.")
     ] = 128,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="cpu or cuda; cuda where present.", show_default=False),
-    ] = None,
+    device: options.Device = None,
     workers: Annotated[int | None, _number("--workers", "Trainings side by side.")] = None,
     base: Annotated[
         str, typer.Option("--base", help="Frozen weights: auto, fp32, bf16, 8bit or 4bit.")
@@ -156,12 +153,10 @@ def _refuse_changes(context: typer.Context) -> None:
     """A run goes on with the settings it was started with; any other would be ignored."""
     from parsimony.core.errors import InputError
 
-    for option in context.command.params:
-        source = context.get_parameter_source(str(option.name))
-        free = option.name in ("resume", "json", "quiet")
-        if not free and source is not None and source.name == "COMMANDLINE":
+    for name, option in options.given(context).items():
+        if name not in ("resume", "json", "quiet"):
             raise InputError(
-                "--resume goes on with the settings of the run", got=option.opts[0],
+                "--resume goes on with the settings of the run", got=option,
                 hint="Leave out all others but --json and --quiet",
             )  # fmt: skip
 

@@ -48,19 +48,10 @@ def command(
             show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", help="Rows per optimizer step.")] = 16,
-    window: Annotated[
-        int | None,
-        typer.Option("--window", help="Longest input in tokens or frames.", show_default=False),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", help="Use this many rows of the data.", show_default=False),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="cpu or cuda; cuda where present.", show_default=False),
-    ] = None,
+    batch: options.Batch = 16,
+    window: options.Window = None,
+    limit: options.Limit = None,
+    device: options.Device = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="CSV file for all runs.", show_default=False)
     ] = None,

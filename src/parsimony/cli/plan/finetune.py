@@ -48,19 +48,10 @@ def command(
     text: Text = None,
     label: Label = None,
     task: Task = None,
-    batch: Annotated[int, typer.Option("--batch", help="Rows per optimizer step.")] = 16,
-    window: Annotated[
-        int | None,
-        typer.Option("--window", help="Longest input in tokens or frames.", show_default=False),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", help="Use this many rows of the data.", show_default=False),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="cpu or cuda; cuda where present.", show_default=False),
-    ] = None,
+    batch: options.Batch = 16,
+    window: options.Window = None,
+    limit: options.Limit = None,
+    device: options.Device = None,
     base: Annotated[
         str, typer.Option("--base", help="Frozen weights: auto, fp32, bf16, 8bit or 4bit.")
     ] = "auto",

@@ -18,10 +18,7 @@ def command(
     columns: Columns = "",
     where: Where = "",
     setting: About = "",
-    beyond: Annotated[
-        bool,
-        typer.Option("--beyond", help="Answer beyond the law's reach, with a wider band."),
-    ] = False,
+    beyond: options.Beyond = False,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,

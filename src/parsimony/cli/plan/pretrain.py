@@ -57,10 +57,7 @@ def command(
         typer.Option("--devices", help="Of --hardware; all when left out.", show_default=False),
     ] = None,
     sequence: Annotated[int, typer.Option("--sequence", help="Tokens of a sequence.")] = 2048,
-    beyond: Annotated[
-        bool,
-        typer.Option("--beyond", help="Answer beyond the law's reach, with a wider band."),
-    ] = False,
+    beyond: options.Beyond = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -74,7 +71,7 @@ def command(
     from parsimony.core.fitting import Fit
     from parsimony.plan.cluster import hardware as machines
     from parsimony.plan.laws import laws
-    from parsimony.plan.pretraining import loss_curve, plan_pretraining
+    from parsimony.plan.pretraining import loss_curve, plan_pretraining, rates
 
     if devices is not None and hardware is None:
         raise InputError("--devices are those of --hardware, which is missing", got=devices)
@@ -87,7 +84,8 @@ def command(
     )  # fmt: skip
     value = found["value"]
     curve = loss_curve(value["params"], value["tokens"], own)
-    curve["learning_rate"] = _rates(schedule, value, curve["tokens"].tolist())
+    curve["learning_rate"], unknown = rates(schedule, value, curve["tokens"].tolist())
+    notes += (f"no rate along the run: {unknown}",) if unknown else ()
     if json:
         emit(
             {
@@ -130,29 +128,3 @@ FORMS = {"memory_bytes": units.format_bytes, "seconds": units.format_seconds}
 def _plain(row: pd.Series) -> dict[str, object]:
     """What JSON can say: no NaN."""
     return {str(name): None if value != value else value for name, value in row.items()}
-
-
-def _rates(schedule: str, plan: pd.Series, at: list[float]) -> list[float]:
-    """Learning rates after so many tokens of the planned run; NaN where nothing tells them."""
-    import math
-
-    import torch
-
-    from parsimony.plan.laws.step_law.advice import FIXED_FINAL_RATE
-    from parsimony.tune.schedules import WSD, Cosine, PowerScheduler
-
-    if schedule == "other" or "learning_rate" not in plan:
-        return [math.nan] * len(at)
-    peak, total = float(plan["learning_rate"]), round(plan["tokens"])
-    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=peak)
-    if schedule == "power":
-        follows = PowerScheduler(
-            optimizer, batch=round(plan["batch_tokens"]), unit="tokens", a=4.6 / 4096,
-            total_tokens=total,
-        )  # fmt: skip
-    elif schedule in ("wsd", "constant"):
-        follows = WSD(optimizer, total_tokens=total, decay_tokens=None if schedule == "wsd" else 0)
-    else:
-        end = 1e-5 / peak if schedule == FIXED_FINAL_RATE else 0.1
-        follows = Cosine(optimizer, total_tokens=total, minimum=min(1.0, end))
-    return [peak * follows.factor(min(tokens, total)) for tokens in at]

@@ -77,13 +77,15 @@ def command(
     from parsimony.plan.cluster import plan_file
     from parsimony.plan.running import workflow
 
+    given = options.given(context)
     if plan is None and resume is None:
         raise InputError("a run needs a PLAN, or --resume with its folder")
     found = None if plan is None else plan_file.read(plan)
     if resume is not None:
-        fixed = sorted(_given(context) - {"plan", "resume", "port", "json", "quiet"})
+        free = {"plan", "resume", "port", "json", "quiet"}
+        fixed = sorted(option for name, option in given.items() if name not in free)
         if fixed:
-            raise InputError("a resumed run keeps its settings", got=f"--{fixed[0]}")
+            raise InputError("a resumed run keeps its settings", got=fixed[0])
         folder, result = resume, workflow.resume(resume, found, Console(quiet), port)
     else:
         assert found is not None and plan is not None
@@ -98,20 +100,11 @@ def command(
             )
             return
         folder = out or new_folder(Path("runs"), plan.stem)
-        result = workflow.start(found, settings, folder, _given(context), Console(quiet), port)
+        result = workflow.start(found, settings, folder, set(given), Console(quiet), port)
     if json:
         emit({"run": str(folder), **result})
     else:
         _show(folder, result)
-
-
-def _given(context: typer.Context) -> set[str]:
-    """Names of what the user gave."""
-    return {
-        name
-        for name in context.params
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    }
 
 
 def _preview(prediction: dict[str, Any], processes: int, settings: Any, json: bool) -> None:

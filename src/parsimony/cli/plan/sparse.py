@@ -90,10 +90,7 @@ def command(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Show 80 schedules of the same size and compute.")
     ] = False,
-    beyond: Annotated[
-        bool,
-        typer.Option("--beyond", help="Answer beyond the law's reach, with a wider band."),
-    ] = False,
+    beyond: options.Beyond = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -12,9 +12,12 @@ from parsimony.plan.cluster.model_shape import ModelShape
 from parsimony.plan.cluster.training import Training
 
 HEAD = 64
-ASPECTS = (64, 160)
-"""Width over depth. GPT-3's models (Brown et al. 2020, arXiv 2005.14165, table 2.1) lie between."""
+"""Width of a head, GPT-2's."""
+ASPECTS = (64, 128)
+"""Width over depth: GPT-3's models (Brown et al. 2020, arXiv 2005.14165, table 2.1) lie between,
+but for the one of 350M, which is deeper."""
 TOLERANCE = 0.1
+"""Largest relative difference to the parameters asked for; time grows about in proportion."""
 
 
 @dataclass(frozen=True)

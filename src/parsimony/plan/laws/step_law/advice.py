@@ -27,6 +27,7 @@ BATCH_COVARIANCE = np.array([
 ])  # fmt: skip
 
 WARM_UP = 2000
+FINAL_RATE = 1e-5
 FIXED_FINAL_RATE = "cosine-fixed"
 SCHEDULES = (FIXED_FINAL_RATE, "cosine-fraction", "wsd", "constant", "other")
 
