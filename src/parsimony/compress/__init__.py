@@ -1,0 +1,1 @@
+"""Store fewer parameters, in fewer bits: prune, retrain a sliver, quantize, export."""
