@@ -34,3 +34,8 @@ class Pruning:
                 "a pruning names how much goes", got=text, hint=f"Such as {name}:50% or {name}:2:4"
             )
         return cls(name, Target.parse(rest, way.scope))
+
+    def __str__(self) -> str:
+        pattern = self.target.pattern
+        share = f"{pattern[0]}:{pattern[1]}" if pattern else f"{self.target.sparsity:.4g}"
+        return f"{self.method}:{share}"

@@ -351,19 +351,22 @@ def _broken_weights(model: Pretrained, error: Exception) -> InputError:
     )
 
 
-def load_saved(model: Pretrained) -> PreTrainedModel:
-    """The model of the class that it was saved as, in float32 on the CPU, in evaluation mode.
+def load_saved(model: Pretrained, *, coded: bool = False) -> PreTrainedModel:
+    """The model of the class and in the type that it was saved as, on the CPU, for evaluation.
+
+    Args:
+        model: on this disk.
+        coded: it may hold its weights in codes, as a compressed checkpoint does.
 
     Raises:
         InputError: its config names no class that transformers knows; weights that are missing,
             quantized already, or cannot be read.
     """
-    import torch
     import transformers
     from safetensors import SafetensorError
 
     settings = read_config(model)
-    if getattr(settings, "quantization_config", None):
+    if getattr(settings, "quantization_config", None) and not coded:
         raise InputError(
             "the model must not be quantized already",
             got=model.name,
@@ -379,7 +382,7 @@ def load_saved(model: Pretrained) -> PreTrainedModel:
             config=settings,
             local_files_only=True,
             use_safetensors=True,
-            dtype=torch.float32,
+            dtype="auto",
             output_loading_info=True,
         )
     except SafetensorError as error:
