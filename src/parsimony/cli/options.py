@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from parsimony.core.console import Console
+    from parsimony.core.pages import Page
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on stdout, all else on stderr.")
@@ -38,6 +42,34 @@ Beyond = Annotated[
     bool, typer.Option("--beyond", help="Answer beyond the law's reach, with a wider band.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+
+
+def _page_file(path: Path | None) -> Path | None:
+    """Refuse a wrong name before anything is computed."""
+    if path is not None:
+        from parsimony.report import check_name
+
+        check_name(path)
+    return path
+
+
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="Write the figures and tables as one page, FILE.html.",
+        callback=_page_file,
+        show_default=False,
+    ),
+]
+
+
+def save_report(page: Page, path: Path, console: Console) -> None:
+    """Write what ``--report`` asks for, and say so."""
+    from parsimony.report import write_page
+
+    write_page(page, path)
+    console.say(f"The report is written to {path}")
 
 
 def given(context: typer.Context) -> dict[str, str]:
