@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import torch
-import transformers
 
 from parsimony.testing import tiny
 
 ARCHITECTURES = tiny.ARCHITECTURES
-
-
-def model(architecture: str, seed: int = 0) -> torch.nn.Module:
-    """A random model in evaluation mode."""
-    auto = transformers.AutoModel if architecture == "bert" else transformers.AutoModelForCausalLM
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        made = auto.from_config(tiny.config(architecture))
-        for parameter in made.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.1)
-    return made.eval()
+model = tiny.model
 
 
 def windows(count: int = 10, length: int = 12, seed: int = 1) -> torch.Tensor:

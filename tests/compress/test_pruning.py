@@ -1,6 +1,7 @@
 import pytest
 import torch
 from compressed import ARCHITECTURES, model, windows
+from correlated import correlated, seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,20 +16,6 @@ from parsimony.core.errors import InputError
 from parsimony.core.prunable import block_linears
 
 PATTERNS = ("0.5", "2:4", "4:8", "0.3")
-
-
-def seen(statistic, inputs):
-    found = statistic(inputs.shape[1])
-    found.add(inputs)
-    return found
-
-
-def correlated(tokens=512, width=48, seed=0):
-    """Inputs with features of very different sizes that depend on each other."""
-    generator = torch.Generator().manual_seed(seed)
-    mix = torch.randn(width, width, generator=generator) / width**0.5
-    scale = torch.logspace(-1, 1, width)[torch.randperm(width, generator=generator)]
-    return torch.randn(tokens, width, generator=generator) @ mix * scale
 
 
 @pytest.mark.parametrize("method", sorted(pruners()))
