@@ -79,3 +79,19 @@ def given(context: typer.Context) -> dict[str, str]:
         for option in context.command.params
         if getattr(context.get_parameter_source(str(option.name)), "name", "") == "COMMANDLINE"
     }
+
+
+def refuse_changes(context: typer.Context) -> None:
+    """A run goes on with the settings it was started with; any other would be ignored.
+
+    Raises:
+        InputError: names the first that is given.
+    """
+    from parsimony.core.errors import InputError
+
+    for name, option in given(context).items():
+        if name not in ("resume", "json", "quiet"):
+            raise InputError(
+                "--resume goes on with the settings of the run", got=option,
+                hint="Leave out all others but --json and --quiet",
+            )  # fmt: skip

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 
-from parsimony.compress import masks, retraining, sizes, speed
+from parsimony.compress import masks, sizes, speed
 from parsimony.compress.evaluation import Evaluation
 from parsimony.compress.export import save
 from parsimony.compress.pruning import prune
 from parsimony.compress.quantizer import Spec
 from parsimony.compress.quantizing import Quantized, quantize
 from parsimony.compress.recipe import Pruning
-from parsimony.compress.reconstruction import reconstruction
 from parsimony.core import artifacts, layers, pretrained, trials
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError, ParsimonyError
@@ -234,6 +233,7 @@ class Steps:
             "speed": {**vars(fast), "verdict": fast.verdict},
             "notes": [*self._notes, *record["notes"]],
             "artifact": "model",
+            "class": type(job.model).__name__,
         }
 
     def _row(self, name: str) -> dict[str, Any]:

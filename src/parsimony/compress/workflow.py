@@ -15,14 +15,15 @@ from typing import Any
 
 from torch import nn
 
-from parsimony.compress import masks, memory, retraining, sizes
+from parsimony.compress import masks, memory, sizes
 from parsimony.compress.evaluation import evaluation_for
+from parsimony.compress.page import page
 from parsimony.compress.pruner import pruner
 from parsimony.compress.quantizer import Spec
 from parsimony.compress.recipe import Pruning
 from parsimony.compress.steps import Job, Steps
 from parsimony.compress.walk import matrix
-from parsimony.core import data, pretrained, units
+from parsimony.core import data, pages, pretrained, units
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
 from parsimony.core.errors import BudgetError, InputError
@@ -288,7 +289,10 @@ def _carry_out(run: Run, request: Request, job: Job, console: Console) -> dict[s
             allowed = request.budget.trainable
             steps.retrain(keep, request.retrain, request.steps, request.rate, allowed)
     result = steps.finish(steps.quantize(specs, keep), keep)
+    run.write(pages.FILE, page(result).model_dump(mode="json"))
     run.write("result.json", result)
+    for spent in ("journal", "retraining"):  # they hold the model once more, and more often
+        shutil.rmtree(run.folder / spent, ignore_errors=True)
     return result
 
 
