@@ -24,6 +24,26 @@ class Norms(Statistic):
         return (self.squares / max(1, self.tokens)).sqrt().float()
 
 
+class Magnitudes(Statistic):
+    """Mean and largest |x| of every input feature."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self._sum = torch.zeros(width, dtype=torch.float64)
+        self.peaks = torch.zeros(width)
+        """[width], float32."""
+
+    def take(self, inputs: Tensor) -> None:
+        sizes = inputs.abs().float()
+        self._sum += sizes.double().sum(0).cpu()
+        self.peaks = torch.maximum(self.peaks, sizes.amax(0).cpu())
+
+    @property
+    def means(self) -> Tensor:
+        """[width], float32."""
+        return (self._sum / max(1, self.tokens)).float()
+
+
 class Hessian(Statistic):
     """Twice the mean of x x^T over tokens: the curvature of the squared error of a layer.
 
