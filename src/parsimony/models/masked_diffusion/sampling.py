@@ -6,8 +6,8 @@ candidate, and the planned number of those with the highest confidence is kept f
 arXiv 2502.09992, section 2.4 and algorithms 4 and 5).
 
 With temperature T a candidate is the argmax of logits - T log(-log u), u ~ U(0, 1), which draws
-from softmax(logits / T). It is taken in float64: in less, the largest draws of u repeat and unlikely
-tokens get too rare. Here the mask token is never a candidate, so that a step commits what was planned.
+from softmax(logits / T). It is taken in float64: in less, the draws of u near 1 repeat, and with
+them the tokens that win. The mask token is never a candidate, so that a step keeps what was planned.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def sample(
     for token in (*settings.never, *settings.last):
         if token not in range(vocabulary):  # type: ignore[arg-type]
             raise InputError(
-                f"never and last must name tokens of the vocabulary, 0 to {vocabulary - 1}", got=token
+                f"never and last must name tokens of the vocabulary, 0 to {vocabulary - 1}",
+                got=token,
             )
     generator = torch.Generator(device).manual_seed(seed)
     start = prompts.shape[1]
@@ -165,7 +166,9 @@ def _commit(
     else:
         confidence = torch.rand(block.shape, dtype=torch.float64, device=logits.device,
                                 generator=generator)  # fmt: skip
-    last = torch.isin(candidates, torch.tensor(settings.last, dtype=torch.long, device=block.device))
+    last = torch.isin(
+        candidates, torch.tensor(settings.last, dtype=torch.long, device=block.device)
+    )
     confidence[last] -= 1  # below all others; among them the order stays
     confidence[block != mask_id] = -torch.inf
     kept = confidence.topk(count).indices
