@@ -7,7 +7,7 @@ arXiv 2502.09992, section 2.4 and algorithms 4 and 5).
 
 With temperature T a candidate is the argmax of logits - T log(-log u), u ~ U(0, 1), which draws
 from softmax(logits / T). It is taken in float64: in less, the draws of u near 1 repeat, and with
-them the tokens that win. The mask token is never a candidate, so that a step keeps what was planned.
+them the tokens that win. The mask token is never a candidate, so a step keeps what was planned.
 """
 
 from __future__ import annotations
