@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsimony.core import stdlib_lm
+from parsimony.core import registry, stdlib_lm
 from parsimony.core.artifacts import read_json, sha256
 from parsimony.core.errors import ArtifactError, InputError, MissingExtraError, nearest
 
@@ -244,6 +244,7 @@ def read_config(model: Pretrained, **extra: Any) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
+    registry.modules("parsimony.models")  # each tells transformers of its architecture
     try:
         found: PretrainedConfig = AutoConfig.from_pretrained(
             str(model.path), local_files_only=True, trust_remote_code=False, **extra
