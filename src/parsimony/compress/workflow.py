@@ -189,7 +189,7 @@ def _read(request: Request, console: Console) -> Job:
         original,
         model,
         tokenizer,
-        calibration,
+        model.noised(calibration, request.seed) if hasattr(model, "noised") else calibration,
         training,
         evaluation_for(model, held_out, request.batch, request.evaluate),
         held_out[: request.batch],

@@ -158,6 +158,23 @@ class MaskedDiffusionLM(LlamaPreTrainedModel):  # type: ignore[misc]
             return width
         return int(torch.randint(1, width + 1, (), generator=generator))
 
+    def noised(self, input_ids: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        """Texts as training shows them to the network: each with a rate of masks of its own.
+
+        Args:
+            input_ids: token ids, [texts, length].
+            seed: of rates and masks.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        masked, _ = draw_masks(input_ids, self.config.noise_floor, generator)
+        return input_ids.masked_fill(masked, self.config.mask_token_id)
+
+    def bound(self, input_ids: torch.Tensor, draws: int = 8, seed: int = 0) -> torch.Tensor:
+        """Upper bound on the nats per token of each text, [texts]; see ``likelihood.bound``."""
+        from parsimony.models.masked_diffusion.likelihood import bound
+
+        return torch.from_numpy(bound(self, input_ids, draws=draws, seed=seed).rows)
+
     def generate(self, *args: object, **kwargs: object) -> NoReturn:
         """Refused: it would write from left to right.
 
