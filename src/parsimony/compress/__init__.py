@@ -1,1 +1,1 @@
-"""Store fewer, smaller: grids and code books, sizes counted from files, folders that reload."""
+"""Store fewer parameters, in fewer bits: prune, retrain a sliver, quantize, export."""

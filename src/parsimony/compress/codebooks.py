@@ -123,7 +123,7 @@ class BlockGrid:
         Raises:
             InputError: NaN or infinite values; double quantization that would cost more than none.
         """
-        self._check(weight, name)
+        self.check(weight, name)
         flat = weight.detach().float().flatten()
         count = flat.numel()
         blocks = functional.pad(flat, (0, -count % self.block)).unflatten(0, (-1, self.block))
@@ -141,7 +141,8 @@ class BlockGrid:
         scales = DoubleScales.of(absmax) if self.double else absmax
         return BlockCodes(packed, scales, weight.shape, weight.dtype, self)
 
-    def _check(self, weight: Tensor, name: str) -> None:
+    def check(self, weight: Tensor, name: str = "the weight") -> None:
+        """Refuse what ``codes`` refuses."""
         bad = int((~weight.isfinite()).sum())
         if bad:
             raise InputError(

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parsimony.core import units
 from parsimony.report.schema import Interval, Metric
-
-_WRITERS: dict[str, Callable[[float], str]] = {
-    "bytes": units.format_bytes,
-    "seconds": units.format_seconds,
-    "share": units.format_share,
-    "parameters": lambda value: f"{value:,.0f}",
-    "count": lambda value: f"{value:,.0f}",
-    "watt-hours": lambda value: f"{value:.3g} Wh",
-}
 
 
 @dataclass(frozen=True)
@@ -75,12 +65,6 @@ class Scale:
         if self.high == self.low:
             return "50.0"
         return f"{6 + 88 * (value - self.low) / (self.high - self.low):.1f}"
-
-
-def quantity(value: float, unit: str) -> str:
-    """A value of the ledger in its unit: ``(9.1e8, "bytes")`` -> ``"867.8 MiB"``."""
-    write = _WRITERS.get(unit)
-    return write(value) if write else f"{value:.4g} {unit}".rstrip()
 
 
 def error(value: float) -> str:

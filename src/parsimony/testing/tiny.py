@@ -53,17 +53,22 @@ def write(folder: Path, architecture: str = "bert", seed: int = 0) -> Path:
         raise InputError(
             "unknown architecture", got=architecture, hint=nearest(architecture, ARCHITECTURES)
         )
+    model(architecture, seed).save_pretrained(folder, safe_serialization=True)
+    tokenizer(architecture).save_pretrained(folder)
+    return folder
+
+
+def model(architecture: str, seed: int = 0) -> Any:
+    """The same random model without a folder, in evaluation mode."""
     auto: Any = (
         transformers.AutoModel if architecture == "bert" else transformers.AutoModelForCausalLM
     )
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        model = auto.from_config(config(architecture))
-        for parameter in model.parameters():
+        made = auto.from_config(config(architecture))
+        for parameter in made.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
-    model.save_pretrained(folder, safe_serialization=True)
-    tokenizer(architecture).save_pretrained(folder)
-    return folder
+    return made.eval()
 
 
 def config(architecture: str) -> PretrainedConfig:

@@ -87,7 +87,12 @@ def test_two_code_books_are_refused(tmp_path):
         save(model, codes, tmp_path / "out")
 
 
-def test_bits_of_activations_are_refused(tmp_path):
-    model = llama()
-    with pytest.raises(InputError, match=r"no setting for the bits of activations, but got 8"):
+def test_bits_of_activations_are_refused_but_for_the_8_of_int8(tmp_path):
+    model = llama(torch.float16)
+    with pytest.raises(InputError, match=r"and no others, but got '8 bits with nf4'"):
         save(model, coded(model, BlockGrid("nf4")), tmp_path / "out", activations=8)
+    codes = coded(model, Int8Rows())
+    with pytest.raises(InputError, match=r"and no others, but got '4 bits with int8'"):
+        save(model, codes, tmp_path / "out", activations=4)
+    told, untold = (save(model, codes, tmp_path / str(a), activations=a) for a in (8, None))
+    assert told["logits_error"] == untold["logits_error"]

@@ -1,0 +1,1 @@
+"""Ways to prune: one file each, found by ``compress.pruner.pruners``."""
