@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 
-from parsimony.compress import masks, sizes, speed
+from parsimony.compress import masks, retraining, sizes, speed
 from parsimony.compress.evaluation import Evaluation
 from parsimony.compress.export import save
 from parsimony.compress.pruning import prune
@@ -99,7 +99,11 @@ class Steps:
             rate: its learning rate.
         """
         job, model = self._job, self._job.model
-        trained = reconstruction(rebuild, iterations, rate) if iterations else None
+        trained = None
+        if iterations:
+            from parsimony.compress.reconstruction import reconstruction
+
+            trained = reconstruction(rebuild, iterations, rate)
         with self._console.phase(f"Pruning: {pruning}", len(layers.find(model))) as phase:
             found = prune(
                 model, pruning.target, pruning.method, job.windows, reconstruct=trained,

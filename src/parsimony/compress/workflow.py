@@ -15,12 +15,13 @@ from typing import Any
 
 from torch import nn
 
-from parsimony.compress import masks, memory, sizes
+from parsimony.compress import masks, memory, retraining, sizes
 from parsimony.compress.evaluation import evaluation_for
 from parsimony.compress.page import page
 from parsimony.compress.pruner import pruner
 from parsimony.compress.quantizer import Spec
 from parsimony.compress.recipe import Pruning
+from parsimony.compress.retrainer import parse
 from parsimony.compress.steps import Job, Steps
 from parsimony.compress.walk import matrix
 from parsimony.core import data, pages, pretrained, units
@@ -136,6 +137,8 @@ def check(request: Request) -> None:
     """
     if request.prune is not None:
         Pruning.parse(request.prune)
+        if request.retrain is not None:
+            parse(request.retrain)
     elif request.retrain is not None or request.reconstruct:
         raise InputError(
             "there is nothing to retrain without --prune",
