@@ -75,7 +75,7 @@ def save(
     _refuse_folder(folder, overwrite)
     layers = _layers(model, codes)
     form = _format(layers, codes, activations)
-    told = [*notes, *_notes(form, tokenizer)]
+    warned = _notes(form, tokenizer)
     batch = model.dummy_inputs if batch is None else batch
     temporary = folder.with_name(f".{folder.name}.tmp")
     training = model.training
@@ -95,7 +95,7 @@ def save(
             "calibration": calibration,
             "logits_error": error or None,
             "reload_difference": difference,
-            "notes": told,
+            "notes": [*notes, *warned],
         }
         artifacts.write_json(temporary / RECORD, record)
         artifacts.seal(temporary)
@@ -105,7 +105,7 @@ def save(
     finally:
         model.train(training)
         shutil.rmtree(temporary, ignore_errors=True)
-    for note in told:
+    for note in warned:
         warnings.warn(note, stacklevel=2)
     return record
 
@@ -183,7 +183,8 @@ def _notes(form: Format, tokenizer: object) -> list[str]:
     if isinstance(form, Dense) and form.codes:
         found.append(
             "This architecture's linear layers (Conv1D) have no integer form that transformers "
-            "reads: weights have the grid's values but are stored dense"
+            "reads: weights have the grid's values but are stored dense. Code books and int8 rows "
+            "do have one"
         )
     if tokenizer is None:
         found.append(
