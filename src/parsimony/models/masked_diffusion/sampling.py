@@ -110,9 +110,10 @@ def sample(
         Token ids of the answers, [texts, ``settings.length``].
     """
     device = next(model.parameters()).device
-    mask_id, vocabulary = model.config.mask_token_id, model.config.vocab_size  # type: ignore[union-attr]
+    config: Any = model.config
+    mask_id, vocabulary = config.mask_token_id, config.vocab_size
     for token in (*settings.never, *settings.last):
-        if token not in range(vocabulary):  # type: ignore[arg-type]
+        if token not in range(vocabulary):
             raise InputError(
                 f"never and last must name tokens of the vocabulary, 0 to {vocabulary - 1}",
                 got=token,
