@@ -126,9 +126,9 @@ class MaskedDiffusionLM(LlamaPreTrainedModel):
             kwargs: of ``LlamaModel``, such as ``position_ids`` and ``output_hidden_states``.
 
         Returns:
-            ``loss``: upper bound of the negative log-likelihood in nats per token, an unbiased
-            draw of it (see ``noise``); ``logits``: [texts, length, vocabulary], under labels those
-            of the masked texts.
+            ``loss``: one draw of an upper bound of the negative log-likelihood, in nats per token
+            (see ``noise``); ``logits``: [texts, length, vocabulary], under labels those of the
+            masked texts.
         """
         if labels is not None:
             if input_ids is None:

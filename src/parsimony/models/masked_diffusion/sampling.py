@@ -155,7 +155,8 @@ def _commit(
     generator: torch.Generator,
 ) -> None:
     """Write ``count`` candidates per text into ``block``, [texts, tokens]."""
-    logits[..., [mask_id, *settings.never]] = -torch.inf
+    never = torch.tensor([mask_id, *settings.never], device=block.device)
+    logits = logits.index_fill(-1, never, -torch.inf)
     scores = logits
     if settings.temperature:
         noise = torch.rand(logits.shape, dtype=torch.float64, device=logits.device,
