@@ -196,6 +196,7 @@ def _rows(axes: Axes, names: Sequence[str], x: _Scale) -> None:
         axes.annotate(
             charts.short(name, 64), (0, place - 0.46), xycoords=("axes fraction", "data"),
             va="center_baseline",
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},  # a line may pass behind
         )  # fmt: skip
     axes.figure.subplots_adjust(left=0.03, right=0.97)
 
