@@ -6,12 +6,12 @@ import pandas as pd
 
 from parsimony.core import units
 from parsimony.core.pages import Axis, Bars, Column, Page, Plot, Section, Series, Table
-from parsimony.plan.cluster import layouts, memory, nearest, time
+from parsimony.plan.cluster import layouts, memory, time
 from parsimony.plan.cluster.hardware import Cluster
 from parsimony.plan.cluster.model_shape import ModelShape
 from parsimony.plan.cluster.training import Training
 
-_DRAWN = 400
+_DRAWN = 250
 """Most layouts of a kind in a figure: the fastest."""
 
 
@@ -37,13 +37,15 @@ def page(
     return Page(
         command="plan cluster",
         title=f"{parts} parameters on {cluster}",
-        summary=f"Fastest is {_name(best)}: {units.format_seconds(best['seconds'])} a step, "
+        summary=f"Tensor {best['tensor']}, pipeline {best['pipeline']}, data {best['data']} trains "
+        f"fastest: {units.format_seconds(best['seconds'])} a step, "
         f"{units.format_share(best['hardware_share'])} of the peak, in "
         f"{units.format_bytes(best['memory'])} of each device.",
         sections=[
             _trade_off(found, works, cluster),
             Section(
                 title="Memory by part",
+                text="Layouts are named by their degrees, tensor·pipeline·data.",
                 figures=[
                     _memory([(_name(r), r) for _, r in works.head(top).iterrows()], cluster,
                             "The fastest layouts, heaviest stage"),
@@ -64,14 +66,11 @@ def page(
 
 
 def _name(layout: pd.Series) -> str:
-    """Its degrees, without the knobs that change nothing."""
-    more = [f"{knob} {layout[knob]}" for knob in ("tensor", "pipeline", "data")]
-    if layout["data"] > 1:
-        more.append(f"ZeRO {layout['zero']}")
-    if layout["chunks"] > 1:
-        more.append(f"{layout['chunks']} chunks")
-    return ", ".join((*more, f"micro-batch {layout['micro_batch']}",
-                      f"recompute {layout['recompute']}"))  # fmt: skip
+    """Short enough to stand over a bar; without the knobs that change nothing."""
+    more = [f"ZeRO {layout['zero']}"] if layout["data"] > 1 else []
+    more += [f"{layout['chunks']} chunks"] if layout["chunks"] > 1 else []
+    more += [f"micro-batch {layout['micro_batch']}", f"recompute {layout['recompute']}"]
+    return f"{layout['tensor']}·{layout['pipeline']}·{layout['data']}, {', '.join(more)}"
 
 
 def _trade_off(found: pd.DataFrame, works: pd.DataFrame, cluster: Cluster) -> Section:
@@ -159,8 +158,5 @@ def _table(rows: pd.DataFrame) -> Table:
             Column(name="layout"),
             *(Column(name=name.replace("_", " "), unit=unit) for name, unit in shown.items()),
         ],
-        rows=[
-            [nearest.describe(row), *(float(row[name]) for name in shown)]
-            for _, row in rows.iterrows()
-        ],
+        rows=[[_name(row), *(float(row[name]) for name in shown)] for _, row in rows.iterrows()],
     )
