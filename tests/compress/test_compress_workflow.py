@@ -46,7 +46,7 @@ def test_prune_retrain_quantize_loads_in_plain_transformers(
     tmp_path: Path, llama: str, texts: str
 ) -> None:
     asked = request(llama, texts, prune="wanda:2:4", retrain="norms+masklora:r=2",
-                    quantize="gptq:w4g16")  # fmt: skip
+                    quantize="gptq:w4g16", reconstruct=2)  # fmt: skip
     result = workflow.compress(asked, tmp_path / "run", QUIET)
     assert [step["step"] for step in result["steps"]] == [
         "original", "pruned", "retrained", "gptq:w4g16",
@@ -58,7 +58,7 @@ def test_prune_retrain_quantize_loads_in_plain_transformers(
     assert len(kept) == 28 and masks.intact(model, kept)
     assert all(masks.follows(mask, 2, 4) for mask in kept.values())
     blocks = result["steps"][1]["blocks"]
-    assert len(blocks) == 4 and all(block["error"] > 0 for block in blocks)
+    assert len(blocks) == 4 and all(b["error"] > 0 and b["reconstructed"] > 0 for b in blocks)
     assert 0 < result["steps"][2]["share"] < 0.1
     assert result["bytes"]["compressed"] < result["bytes"]["original"]
     assert json.loads((tmp_path / "run" / "page.json").read_text())["command"] == "compress"

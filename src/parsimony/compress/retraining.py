@@ -23,12 +23,12 @@ from parsimony.compress.masks import Masks
 from parsimony.compress.retrainer import Attached, parse
 from parsimony.core import artifacts
 from parsimony.core.errors import ArtifactError, BudgetError, ParsimonyError
+from parsimony.core.prunable import block_linears
 from parsimony.core.training import TrainSettings, train
 
 if TYPE_CHECKING:
     from parsimony.core.scoring import Collate, Rows
 
-DEFAULT = "biases+norms+masklora"
 _KEY = "retraining.json"
 
 
@@ -41,6 +41,14 @@ def settings(steps: int, learning_rate: float = 5e-4, **given: Any) -> TrainSett
         given: further fields of ``TrainSettings``.
     """
     return TrainSettings(learning_rate, steps, **{"warmup": 0.1, **given})
+
+
+def default(model: nn.Module) -> str:
+    """What trains where nobody says: all that the paper trains in blocks, if the model has it."""
+    biased = any(
+        getattr(layer, "bias", None) is not None for layer in block_linears(model).values()
+    )
+    return "biases+norms+masklora" if biased else "norms+masklora"
 
 
 @dataclass(frozen=True)

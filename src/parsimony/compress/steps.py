@@ -17,6 +17,7 @@ from parsimony.compress.pruning import prune
 from parsimony.compress.quantizer import Spec
 from parsimony.compress.quantizing import Quantized, quantize
 from parsimony.compress.recipe import Pruning
+from parsimony.compress.reconstruction import Reconstruction
 from parsimony.core import artifacts, layers, pretrained, trials
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError, ParsimonyError
@@ -99,11 +100,7 @@ class Steps:
             rate: its learning rate.
         """
         job, model = self._job, self._job.model
-        trained = None
-        if iterations:
-            from parsimony.compress.reconstruction import reconstruction
-
-            trained = reconstruction(rebuild, iterations, rate)
+        trained = Reconstruction(rate, iterations, rebuild, job.seed) if iterations else None
         with self._console.phase(f"Pruning: {pruning}", len(layers.find(model))) as phase:
             found = prune(
                 model, pruning.target, pruning.method, job.windows, reconstruct=trained,

@@ -286,7 +286,7 @@ def _carry_out(run: Run, request: Request, job: Job, console: Console) -> dict[s
     steps = Steps(run, job, console)
     keep: masks.Masks = {}
     if request.prune is not None:
-        rebuild = request.retrain or retraining.DEFAULT
+        rebuild = request.retrain or retraining.default(job.model)
         pruning = Pruning.parse(request.prune)
         keep = steps.prune(pruning, rebuild, request.reconstruct, request.rate)
         if request.retrain is not None:
