@@ -218,12 +218,24 @@ def _cell(model: Any, kind: str, spec: str, study: Study, folder: Run) -> dict[s
 
 def _outliers(model: Any, kind: str, study: Study, folder: Run) -> list[dict[str, Any]]:
     """What every linear layer reads: how far its largest channels and tokens stand out."""
-    from parsimony.compress import outliers
+    from parsimony.compress.outliers import outliers
 
     name = f"outliers/{kind}.json"
     if not folder.has(name):
-        found = outliers.inspect(model, _calibration(model, study))
-        folder.write(name, [layer.summary() for layer in found])
+        folder.write(
+            name,
+            [
+                {
+                    "layers": reading.layers,
+                    "channel_ratio": float(reading.channel_median.max()) / reading.median,
+                    "token_ratio": float(reading.token_max.max()) / reading.median,
+                    "outlier_channels": len(reading.outlier_channels),
+                    "massive_tokens": reading.massive_tokens,
+                    "tokens": len(reading.token_max),
+                }
+                for reading in outliers(model, _calibration(model, study))
+            ],
+        )
     read: list[dict[str, Any]] = folder.read(name)
     return read
 
@@ -305,7 +317,7 @@ def _standing_out(kind: str, layers: list[dict[str, Any]]) -> Plot:
     places = [float(index) for index in range(len(layers))]
     return Plot(
         title=f"Largest input over the median, {kind} model",
-        x=Axis(label="linear layer, first to last"),
+        x=Axis(label="input of linear layers, first to last"),
         y=Axis(label="times the median", log=True),
         series=[
             Series(
