@@ -41,6 +41,14 @@ def bert(dtype: torch.dtype = torch.float32) -> transformers.BertForSequenceClas
     return _made(transformers.BertForSequenceClassification, config, dtype)
 
 
+def vit(dtype: torch.dtype = torch.float32) -> transformers.ViTForImageClassification:
+    config = transformers.ViTConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        image_size=8, patch_size=4, num_channels=1,
+    )  # fmt: skip
+    return _made(transformers.ViTForImageClassification, config, dtype)
+
+
 def _made(kind, config, dtype):
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)

@@ -56,8 +56,8 @@ def save(
         method: how the codes were found, for the record.
         calibration: fingerprint of the calibration set, for the record.
         notes: what a reader of the record should know.
-        batch: keyword arguments of a forward call, to compare on; the model's own dummy inputs by
-            default, which are fit for text only.
+        batch: keyword arguments of a forward call, to compare on; by default a model of text
+            brings its own.
         max_shard_size: of one file.
 
     Returns:
@@ -76,7 +76,7 @@ def save(
     layers = _layers(model, codes)
     form = _format(layers, codes, activations)
     warned = _notes(form, tokenizer)
-    batch = model.dummy_inputs if batch is None else batch
+    batch = _dummy(model) if batch is None else batch
     temporary = folder.with_name(f".{folder.name}.tmp")
     training = model.training
     try:
@@ -176,6 +176,17 @@ def _format(
     if kind.extra is not None:
         require(kind.extra, "compress")
     return kind(layers, codes, activations)
+
+
+def _dummy(model: PreTrainedModel) -> Mapping[str, Tensor]:
+    if model.main_input_name != "input_ids":
+        raise InputError(
+            "a model that does not read text is compared on a batch that is given",
+            got=model.main_input_name,
+            hint="Pass batch=, keyword arguments of a forward call",
+        )
+    found: Mapping[str, Tensor] = model.dummy_inputs
+    return found
 
 
 def _notes(form: Format, tokenizer: object) -> list[str]:
