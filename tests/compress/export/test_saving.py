@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from export_models import coded, llama, vit, weights
+from export_models import coded, llama, t5, vit, weights
 
 from parsimony.compress.codebooks import BlockGrid
 from parsimony.compress.export import fidelity, save, saving
@@ -165,6 +165,17 @@ def test_a_model_of_images_is_compared_on_the_batch_given(tmp_path):
     record = save(model, codes, tmp_path / "out", batch={"pixel_values": torch.ones(1, 1, 8, 8)})
     assert record["reload_difference"] == 0 < record["logits_error"]
     assert check_export(tmp_path / "out").layers == len(codes)
+
+
+@quiet
+def test_an_architecture_that_transformers_does_not_read_back_is_told(tmp_path):
+    model = t5()
+    codes = coded(model, BlockGrid("nf4"))
+    with pytest.raises(InputError, match=r"fails on bitsandbytes .*T5ForCond.*layers in float"):
+        save(model, codes, tmp_path / "out")  # it keeps its outputs' layers in float32
+    assert list(tmp_path.iterdir()) == []
+    readable = {name: code for name, code in codes.items() if not name.endswith(".wo")}
+    assert save(model, readable, tmp_path / "out")["reload_difference"] == 0
 
 
 @quiet

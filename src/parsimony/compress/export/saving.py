@@ -17,7 +17,7 @@ from parsimony.compress.export.dense import Dense
 from parsimony.compress.export.fidelity import compare, outputs, relative, rounded
 from parsimony.compress.export.format import AnyCodes, Format, formats
 from parsimony.core import artifacts
-from parsimony.core.errors import InputError, nearest, require
+from parsimony.core.errors import InputError, ParsimonyError, nearest, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -67,7 +67,8 @@ def save(
 
     Raises:
         InputError: a folder that exists or cannot be written; names or codes that do not fit the
-            model; a model already quantized; what the format would not read back.
+            model; a model already quantized; what the format, or transformers for this
+            architecture, would not read back.
         MissingExtraError: the package that reads the format is not installed.
         ParsimonyError: the reloaded model is not the one in memory.
     """
@@ -89,7 +90,7 @@ def save(
             _write(model, form, temporary, max_shard_size)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
-            difference = compare(model, _reload(model, temporary), form, batch)
+            difference = _read_back(model, form, temporary, batch)
         record = _record(form, temporary) | {
             "method": method,
             "calibration": calibration,
@@ -215,6 +216,23 @@ def _write(model: PreTrainedModel, form: Format, folder: Path, max_shard_size: s
     if settings := form.settings(model):
         config = artifacts.read_json(folder / "config.json")
         artifacts.write_json(folder / "config.json", config | {"quantization_config": settings})
+
+
+def _read_back(
+    model: PreTrainedModel, form: Format, folder: Path, batch: Mapping[str, Tensor]
+) -> float:
+    """``compare`` with the model that transformers reads from the folder."""
+    try:
+        return compare(model, _reload(model, folder), form, batch)
+    except ParsimonyError:
+        raise
+    except Exception as problem:  # of any kind: they come from anywhere in the libraries
+        raise InputError(
+            f"transformers must read the model back, and fails on {form.name} for this "
+            f"architecture ({' '.join(str(problem).split())[:200]})",
+            got=type(model).__name__,
+            hint="Nothing was kept. Leave some layers in float, or choose another format",
+        ) from problem
 
 
 def _reload(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
