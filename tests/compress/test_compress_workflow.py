@@ -103,8 +103,9 @@ def test_a_size_is_met_with_the_most_bits_and_the_choice_says_why(
     )
     assert result["notes"][0].startswith(f"Chosen: {result['chosen']}: ")
     asked = request(llama, texts, budget=Budget.parse("size=1%"))
-    with pytest.raises(BudgetError, match="must take at most 1.0% of .* The nearest budget that"):
+    with pytest.raises(BudgetError, match=r"must take at most 1\.0% of .* The nearest budget that"):
         workflow.compress(asked, tmp_path / "no", QUIET)
+    assert not (tmp_path / "no").exists()
 
 
 def test_what_is_predicted_is_what_is_stored(tmp_path: Path, llama: str, texts: str) -> None:

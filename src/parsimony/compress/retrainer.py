@@ -169,11 +169,11 @@ class Attached:
         self.callbacks = [callback for part in self._parts for callback in part.callbacks]
         kept = [part.adapter for way, part in zip(ways, self._parts, strict=True) if not way.merges]
         self.kept = kept[0] if kept else None
-        self._narrow = {p: p.dtype for p in self.parameters.values() if p.dtype in _NARROW}
         for parameter in self.parameters.values():
             parameter.requires_grad = True
-            if parameter in self._narrow:
-                parameter.data = parameter.data.float()
+        self._narrow = {p: p.dtype for p in self._widened(root) if p.dtype in _NARROW}
+        for parameter in self._narrow:
+            parameter.data = parameter.data.float()
 
     def _attach(self, way: Retrainer, root: nn.Module) -> Part:
         with warnings.catch_warnings():  # of a second adapter and of a tied head: both are meant
@@ -181,6 +181,12 @@ class Attached:
             part = way.attach(root, self._masks)
         vars(root).pop("peft_config", None)  # so that peft takes the next one for the first
         return part
+
+    def _widened(self, root: nn.Module) -> list[nn.Parameter]:
+        """What trains, and the rest of each norm that does: torch takes no norm of two types."""
+        norms = [[*root.get_submodule(n).parameters()] for n in peft_border.norm_modules(root)]
+        beside = [p for norm in norms if any(p.requires_grad for p in norm) for p in norm]
+        return [*self.parameters.values(), *beside]
 
     def computing(self) -> contextlib.AbstractContextManager[object]:
         """Where a 16-bit model's forward pass must run; elsewhere nothing changes."""

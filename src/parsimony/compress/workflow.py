@@ -91,6 +91,7 @@ def compress(request: Request, folder: Path, console: Console) -> dict[str, Any]
     with run.locked():
         try:
             job = _read(request, console)
+            _specs(request, job)  # refuses a size that no grid meets
         except Exception:
             shutil.rmtree(folder)  # nothing was spent yet
             raise

@@ -173,7 +173,7 @@ class Column(_Record):
 
 
 class Table(_Record):
-    """Rows of one cell for each column; ``None`` where nothing is known."""
+    """Rows of one cell for each column; ``None`` where there is nothing to say."""
 
     columns: list[Column] = Field(min_length=1)
     rows: list[list[str | float | None]]

@@ -190,13 +190,13 @@ def mean_of_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
     return sum(values) / len(values), interval(values, [0.0] * len(values))
 
 
-def validation_loss(model: nn.Module) -> float:
+def validation_loss(model: nn.Module, encoding: str = "utf-8") -> float:
     """Mean nats per token over the ``HELD_OUT`` sequences of the held-out files."""
     import torch
 
     from parsimony.core.evaluating import evaluating
 
-    texts = held_out()
+    texts = held_out(encoding)
     with evaluating(model), torch.inference_mode():
         return float(model(input_ids=texts, labels=texts).loss)
 

@@ -110,9 +110,10 @@ def sample(
         Token ids of the answers, [texts, ``settings.length``].
     """
     device = next(model.parameters()).device
-    mask_id, vocabulary = model.config.mask_token_id, model.config.vocab_size  # type: ignore[union-attr]
+    config: Any = model.config
+    mask_id, vocabulary = config.mask_token_id, config.vocab_size
     for token in (*settings.never, *settings.last):
-        if token not in range(vocabulary):  # type: ignore[arg-type]
+        if token not in range(vocabulary):
             raise InputError(
                 f"never and last must name tokens of the vocabulary, 0 to {vocabulary - 1}",
                 got=token,
@@ -154,7 +155,8 @@ def _commit(
     generator: torch.Generator,
 ) -> None:
     """Write ``count`` candidates per text into ``block``, [texts, tokens]."""
-    logits[..., [mask_id, *settings.never]] = -torch.inf
+    never = torch.tensor([mask_id, *settings.never], device=block.device)
+    logits = logits.index_fill(-1, never, -torch.inf)
     scores = logits
     if settings.temperature:
         noise = torch.rand(logits.shape, dtype=torch.float64, device=logits.device,
