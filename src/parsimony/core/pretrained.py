@@ -373,8 +373,7 @@ def load_saved(model: Pretrained, *, coded: bool = False) -> PreTrainedModel:
             got=model.name,
             hint="Give the checkpoint that it was made from",
         )
-    named = (getattr(settings, "architectures", None) or [""])[0]
-    kind = _saved_class(settings, named)
+    kind = saved_class(settings)
     logging: Any = transformers.logging
     logging.disable_progress_bar()
     try:
@@ -392,10 +391,15 @@ def load_saved(model: Pretrained, *, coded: bool = False) -> PreTrainedModel:
     return found.eval()  # type: ignore[no-any-return]
 
 
-def _saved_class(settings: PretrainedConfig, named: str) -> Any:
-    """The class of this name; transformers' own, or one registered with its Auto classes."""
+def saved_class(settings: PretrainedConfig) -> Any:
+    """The class that a config names; transformers' own, or one registered with its Auto classes.
+
+    Raises:
+        InputError: it names none of them.
+    """
     import transformers
 
+    named = (getattr(settings, "architectures", None) or [""])[0]
     if (kind := getattr(transformers, named, None)) is not None:
         return kind
     autos = (transformers.AutoModelForCausalLM, transformers.AutoModelForMaskedLM,

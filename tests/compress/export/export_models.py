@@ -41,6 +41,22 @@ def bert(dtype: torch.dtype = torch.float32) -> transformers.BertForSequenceClas
     return _made(transformers.BertForSequenceClassification, config, dtype)
 
 
+def vit(dtype: torch.dtype = torch.float32) -> transformers.ViTForImageClassification:
+    config = transformers.ViTConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        image_size=8, patch_size=4, num_channels=1,
+    )  # fmt: skip
+    return _made(transformers.ViTForImageClassification, config, dtype)
+
+
+def t5(dtype: torch.dtype = torch.float32) -> transformers.T5ForConditionalGeneration:
+    config = transformers.T5Config(
+        vocab_size=96, d_model=64, d_ff=64, num_layers=1, num_heads=4, d_kv=16,
+        decoder_start_token_id=0,
+    )  # fmt: skip
+    return _made(transformers.T5ForConditionalGeneration, config, dtype)
+
+
 def _made(kind, config, dtype):
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)

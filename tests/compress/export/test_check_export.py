@@ -146,5 +146,5 @@ def test_a_folder_without_config_is_refused(tmp_path):
 def test_an_unknown_architecture_is_refused(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": ["Mystery"]}))
-    with pytest.raises(InputError, match="one of transformers', but got 'Mystery'"):
+    with pytest.raises(InputError, match="class that transformers knows, but got 'Mystery'"):
         check_export(folder)

@@ -6,10 +6,11 @@ import json
 
 import pytest
 import torch
-from export_models import coded, llama, weights
+from export_models import coded, llama, t5, vit, weights
 
 from parsimony.compress.codebooks import BlockGrid
 from parsimony.compress.export import fidelity, save, saving
+from parsimony.compress.export.check import check_export
 from parsimony.compress.grid import Grid
 from parsimony.compress.sizes import stored
 from parsimony.core.artifacts import verify
@@ -153,6 +154,28 @@ def test_codes_of_two_formats_are_refused(tmp_path):
     codes[name] = BlockGrid("nf4").codes(weights(model)[name])
     with pytest.raises(InputError, match=r"one folder .* one format.*\['BlockCodes', 'Codes'\]"):
         save(model, codes, tmp_path / "out")
+
+
+@quiet
+def test_a_model_of_images_is_compared_on_the_batch_given(tmp_path):
+    model = vit()
+    codes = coded(model, Grid(4, 32))
+    with pytest.raises(InputError, match=r"does not read text.*got 'pixel_values'.*batch="):
+        save(model, codes, tmp_path / "out")
+    record = save(model, codes, tmp_path / "out", batch={"pixel_values": torch.ones(1, 1, 8, 8)})
+    assert record["reload_difference"] == 0 < record["logits_error"]
+    assert check_export(tmp_path / "out").layers == len(codes)
+
+
+@quiet
+def test_an_architecture_that_transformers_does_not_read_back_is_told(tmp_path):
+    model = t5()
+    codes = coded(model, BlockGrid("nf4"))
+    with pytest.raises(InputError, match=r"fails on bitsandbytes .*T5ForCond.*layers in float"):
+        save(model, codes, tmp_path / "out")  # it keeps its outputs' layers in float32
+    assert list(tmp_path.iterdir()) == []
+    readable = {name: code for name, code in codes.items() if not name.endswith(".wo")}
+    assert save(model, readable, tmp_path / "out")["reload_difference"] == 0
 
 
 @quiet

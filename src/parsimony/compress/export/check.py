@@ -53,8 +53,8 @@ def check_export(folder: Path) -> Checked:
     folder = Path(folder)
     refuse_pickles(folder)
     settings = _settings(folder)
-    stored = sizes.stored(folder)
     model = _model(folder)
+    stored, written, whole = _as_in(model, sizes.stored(folder))
     linear = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
     coded = {name.rpartition(".")[0] for name, e in stored.tensors.items() if e.role == "codes"}
     schemes = {name: _scheme(settings, name) for name in sorted({*coded, *linear})}
@@ -62,12 +62,12 @@ def check_export(folder: Path) -> Checked:
     for name, scheme in schemes.items():
         if scheme is None and name in coded:
             problems.append(f"'{name}' is in codes, which no group of the settings names")
-        elif scheme is not None and name not in coded:
-            problems.append(f"'{name}' has no codes, as the settings say it has")
-        elif scheme is not None:
+        elif scheme is not None and name in coded:
             shape = tuple(linear[name].weight.shape) if name in linear else None
-            problems += _layer(folder, stored, name, scheme, shape)
-    problems += _dense(stored, model, coded)
+            problems += _layer(stored, written, name, scheme, shape)
+        elif scheme is not None and whole:
+            problems.append(f"'{name}' has no codes, as the settings say it has")
+    problems += _dense(stored, model, coded, whole)
     if problems:
         rest = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise InputError(f"{folder}: {'; '.join(problems[:_SHOWN])}{rest}")
@@ -119,15 +119,26 @@ def _sound(group: Any) -> bool:
 
 def _model(folder: Path) -> nn.Module:
     """The architecture on the meta device."""
-    import transformers
-
     config = pretrained.read_config(pretrained.Pretrained(str(folder), folder, ""))
-    names = config.architectures or ["none"]
-    kind: Any = getattr(transformers, names[0], None)
-    if kind is None:
-        raise InputError(f"{folder}: the architecture must be one of transformers'", got=names[0])
+    kind = pretrained.saved_class(config)
     del config.quantization_config
     return on_meta(lambda: kind(config))
+
+
+def _as_in(model: nn.Module, stored: sizes.Sizes) -> tuple[sizes.Sizes, dict[str, str], bool]:
+    """Tensors by the model's names, the file's name of each, and whether one makes one.
+
+    Some architectures are saved under older names, or make a tensor of several on loading; of
+    those, nothing can be said to be missing.
+    """
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightRenaming, apply_renamings
+
+    changes = get_model_conversion_mapping(model, add_legacy=False)  # type: ignore[arg-type]
+    renamings = [change for change in changes if isinstance(change, WeightRenaming)]
+    written = {apply_renamings(name, renamings): name for name in stored.tensors}
+    tensors = {name: stored.tensors[file_name] for name, file_name in written.items()}
+    return sizes.Sizes(tensors, stored.files), written, len(renamings) == len(changes)
 
 
 def _scheme(settings: Mapping[str, Any], name: str) -> dict[str, Any] | None:
@@ -153,8 +164,8 @@ def _names(pattern: str, name: str) -> bool:
 
 
 def _layer(
-    folder: Path,
     stored: sizes.Sizes,
+    written: Mapping[str, str],
     name: str,
     scheme: Mapping[str, Any],
     shape: tuple[int, ...] | None,
@@ -170,7 +181,7 @@ def _layer(
         if told is None:
             yield f"'{name}' must have weight_shape"
             return
-        original = _integers(told.file, f"{name}.weight_shape")
+        original = _integers(told.file, written[f"{name}.weight_shape"])
         packed = (original[0], math.ceil(original[-1] * bits / 32))
         yield from _tensor(stored, f"{name}.weight_packed", packed, {"I32"})
     elif form in _CODES:
@@ -215,21 +226,14 @@ def _integers(file: Path, name: str) -> tuple[int, ...]:
         return tuple(int(value) for value in tensors.get_tensor(name))
 
 
-def _dense(stored: sizes.Sizes, model: nn.Module, coded: set[str]) -> Iterator[str]:
-    """What is wrong with tensors that have no codes.
-
-    Those that the file lacks are told only where transformers keeps the model's names: others may
-    be made of several on loading.
-    """
-    from transformers.conversion_mapping import get_model_conversion_mapping
-
-    renamed = bool(get_model_conversion_mapping(model, add_legacy=False))
+def _dense(stored: sizes.Sizes, model: nn.Module, coded: set[str], whole: bool) -> Iterator[str]:
+    """What is wrong with tensors that have no codes; ``whole`` if missing ones can be told."""
     for name, parameter in model.named_parameters():
         layer, _, last = name.rpartition(".")
         if layer in coded and last == "weight":
             continue
         entry = stored.tensors.get(name)
-        if entry is None and not renamed:
+        if entry is None and whole:
             yield f"'{name}' is missing"
         elif entry is not None and entry.shape != tuple(parameter.shape):
             yield f"'{name}' has the shape {entry.shape}, the model's {tuple(parameter.shape)}"
