@@ -176,8 +176,8 @@ class Attached:
             parameter.data = parameter.data.float()
 
     def _attach(self, way: Retrainer, root: nn.Module) -> Part:
-        with warnings.catch_warnings():  # of a second adapter and of a tied head: both are meant
-            warnings.filterwarnings("ignore", module=r"peft\.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a second adapter and a tied head are both meant
             part = way.attach(root, self._masks)
         vars(root).pop("peft_config", None)  # so that peft takes the next one for the first
         return part

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from parsimony.core.errors import require
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -160,12 +161,12 @@ def train_bytes(
         losses[step] = validation_loss(trained)
         return losses[step]
 
-    rows: Any = _Rows(windows("train"))
+    rows: Any = Texts(windows("train"))
     state = torch.random.get_rng_state()
     with tempfile.TemporaryDirectory() as folder:
         try:
             train(
-                model, rows, _collate, settings, Path(folder), keep=False,
+                model, rows, collate, settings, Path(folder), keep=False,
                 evaluate=evaluate, evaluate_at=at, **options,
             )  # fmt: skip
         except DivergedError:
@@ -194,6 +195,18 @@ def validation_loss(model: nn.Module) -> float:
     return loss
 
 
+def sequence_losses(model: nn.Module) -> np.ndarray:
+    """Nats per token of each of the sequences that ``validation_loss`` averages, [HELD_OUT]."""
+    import torch
+
+    texts = _held_out()
+    model.eval()
+    with torch.inference_mode():
+        logits = model(input_ids=texts).logits[:, :-1].transpose(1, 2)
+        losses = torch.nn.functional.cross_entropy(logits, texts[:, 1:], reduction="none")
+    return losses.mean(1).double().numpy()
+
+
 @functools.cache
 def _held_out() -> torch.Tensor:
     """Spread evenly over the held-out text."""
@@ -202,7 +215,13 @@ def _held_out() -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Texts:
+    """Sequences as the rows that ``core.training`` takes.
+
+    Attributes:
+        texts: as ``windows`` returns them.
+    """
+
     texts: torch.Tensor
 
     def __len__(self) -> int:
@@ -212,7 +231,8 @@ class _Rows:
         return {"input_ids": self.texts[index]}
 
 
-def _collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """A batch of rows of ``Texts``, every byte a label."""
     import torch
 
     texts = torch.stack([row["input_ids"] for row in rows]).long()
