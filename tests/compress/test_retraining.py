@@ -230,7 +230,7 @@ def test_counts_are_the_papers(shape: str, total: int, counts: tuple[int, ...]) 
         ("bias", "unknown way to retrain, but got 'bias'. Did you mean 'biases'"),
         ("masklora:rank=4", "masklora has the options"),
         ("masklora:r=four", "r of masklora is a whole number, but got 'four'"),
-        ("masklora:r=0", "a rank must be a whole number of at least 1"),
+        ("norms+head+masklora:r=0", "a rank must be a whole number of at least 1"),
         ("norms+norms", "names each way to retrain once"),
         ("masklora+full", r"one way at most may train the pruned weights.*Leave out full"),
         ("masklora-std:standard=2", "'standard' is a share of the steps, 0 to 1"),
@@ -241,7 +241,15 @@ def test_bad_combinations_are_explained(method: str, text: str, tmp_path: Path) 
     found, masks = pruned("llama")
     with pytest.raises(InputError, match=text):
         retrain(found, masks, Rows(), collate, method, settings(), tmp_path)
-    assert not changed(state(pruned("llama")[0]), found)
+    untouched(found, tmp_path)
+
+
+def untouched(found: Any, folder: Path) -> None:
+    """As pruning left it, and nothing written."""
+    plain, _ = pruned("llama")
+    assert not changed(state(plain), found) and len(state(plain)) == len(state(found))
+    assert all(p.requires_grad for p in found.parameters())
+    assert not list(folder.iterdir())
 
 
 def test_masks_of_another_model_are_refused(tmp_path: Path) -> None:
@@ -262,7 +270,10 @@ def test_more_than_is_allowed_is_refused_with_what_would_do(tmp_path: Path) -> N
     found, masks = pruned("llama")
     with pytest.raises(BudgetError, match=r"at most 0.5000%.*\"trainable=0.5360%\""):
         retrain(found, masks, Rows(), collate, "norms", settings(), tmp_path, allowed=0.005)
-    assert not changed(state(pruned("llama")[0]), found)
+    for method in ("scalelora:r=3", "lora", "full"):
+        with pytest.raises(BudgetError, match="may train"):
+            retrain(found, masks, Rows(), collate, method, settings(), tmp_path, allowed=0.005)
+    untouched(found, tmp_path)
 
 
 def test_the_recipe_is_the_papers() -> None:

@@ -24,15 +24,15 @@ class Held(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
-        self.masks = {p: mask.to(p.device) for p, mask in masks.items()}
-        self._hooks = [p.register_hook(self._masked(p)) for p in self.masks]
+        self._removed = {p: ~mask.to(p.device) for p, mask in masks.items()}
+        self._hooks = [p.register_hook(self._masked(p)) for p in self._removed]
         self.apply()
 
     @torch.no_grad()
     def apply(self) -> None:
         """Zero what is removed."""
-        for parameter, mask in self.masks.items():
-            parameter.masked_fill_(~mask, 0)
+        for parameter, removed in self._removed.items():
+            parameter.masked_fill_(removed, 0)
 
     def release(self) -> None:
         """Let the weights go."""
@@ -43,4 +43,4 @@ class Held(TrainerCallback):  # type: ignore[misc]
         self.apply()
 
     def _masked(self, parameter: nn.Parameter) -> Any:
-        return lambda gradient: gradient.masked_fill(~self.masks[parameter], 0)
+        return lambda gradient: gradient.masked_fill(self._removed[parameter], 0)

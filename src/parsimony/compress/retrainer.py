@@ -158,11 +158,18 @@ class Attached:
         half = ((p.device.type, p.dtype) for p in root.parameters() if p.dtype in _NARROW)
         self._half = next(half, None)
         self._trained_before = [p for p in root.parameters() if p.requires_grad]
+        self._narrow: dict[nn.Parameter, torch.dtype] = {}
+        self._parts: list[Part] = []
+        self._adapters: list[peft.PeftModel] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._parts = [self._attach(way, root) for way in ways]
+            try:
+                for way in ways:
+                    self._attach(way, root)
+            except InputError:
+                self.remove()
+                raise
         root.requires_grad_(False)
-        self._adapters = [part.adapter for part in self._parts if part.adapter is not None]
         own = {id(p) for part in self._parts for p in part.parameters}
         chosen = own | {id(p) for adapter in self._adapters for p in _added(adapter)}
         self.parameters = {n: p for n, p in root.named_parameters() if id(p) in chosen}
@@ -175,12 +182,14 @@ class Attached:
         for parameter in self._narrow:
             parameter.data = parameter.data.float()
 
-    def _attach(self, way: Retrainer, root: nn.Module) -> Part:
-        with warnings.catch_warnings():  # of a second adapter and of a tied head: both are meant
-            warnings.filterwarnings("ignore", module=r"peft\.")
+    def _attach(self, way: Retrainer, root: nn.Module) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a second adapter and a tied head are both meant
             part = way.attach(root, self._masks)
         vars(root).pop("peft_config", None)  # so that peft takes the next one for the first
-        return part
+        self._parts.append(part)
+        if part.adapter is not None:
+            self._adapters.append(part.adapter)
 
     def _widened(self, root: nn.Module) -> list[nn.Parameter]:
         """What trains, and the rest of each norm that does: torch takes no norm of two types."""
@@ -200,13 +209,22 @@ class Attached:
         Raises:
             InputError: a removed weight would come back.
         """
+        self._restore()
+        for adapter in self._adapters:
+            if adapter is not self.kept:
+                merge(adapter, self._masks)
+
+    def remove(self) -> None:
+        """Take everything off again without merging."""
+        self._restore()
+        for adapter in self._adapters:
+            peft_border.fold(adapter, merge=False)
+
+    def _restore(self) -> None:
         for parameter, dtype in self._narrow.items():
             parameter.data = parameter.data.to(dtype)
         for part in self._parts:
             part.release()
-        for adapter in self._adapters:
-            if adapter is not self.kept:
-                merge(adapter, self._masks)
         for parameter in self._trained_before:
             parameter.requires_grad = True
 

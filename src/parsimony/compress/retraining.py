@@ -103,18 +103,18 @@ def retrain(
         BudgetError: more than ``allowed`` would train.
         ArtifactError: ``folder`` is of another retraining.
     """
-    _claim(folder, method, settings)
     total = sum(p.numel() for p in model.parameters())
     model.to(settings.device)
     attached = Attached(model, parse(method), masks, settings.seed)
     trainable = sum(p.numel() for p in attached.parameters.values())
     if allowed is not None and trainable > allowed * total:
-        attached.merge()
+        attached.remove()
         raise BudgetError(
             f"at most {allowed:.4%} of the parameters may train",
             got=f"{method}: {trainable:,} of {total:,}",
             nearest=f"trainable={trainable / total:.4%}",
         )
+    _claim(folder, method, settings)
     frozen = _fingerprints(model, attached)
     train(
         Sliver(model, attached), rows, collate, settings, folder,

@@ -19,5 +19,6 @@ class Full(Retrainer):
     changes_weights = True
 
     def attach(self, root: nn.Module, masks: Masks) -> Part:
-        held = Held({root.get_parameter(name): mask for name, mask in masks.items()})
-        return Part(list(held.masks), callbacks=(held,), release=held.release)
+        masked = {root.get_parameter(name): mask for name, mask in masks.items()}
+        held = Held(masked)
+        return Part(list(masked), callbacks=(held,), release=held.release)

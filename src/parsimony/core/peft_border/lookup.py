@@ -161,8 +161,8 @@ def adapted_layers(model: peft.PeftModel) -> dict[str, Any]:
     }
 
 
-def fold(model: peft.PeftModel) -> None:
-    """Merge the active adapters and take their layers out of the base model.
+def fold(model: peft.PeftModel, merge: bool = True) -> None:
+    """Take the layers of the active adapters out of the base model, merged into it or not.
 
     Unlike ``merge_and_unload`` it leaves the layers of other adapters on the same base alone.
 
@@ -171,7 +171,8 @@ def fold(model: peft.PeftModel) -> None:
     """
     base = model.get_base_model()
     for name, layer in adapted_layers(model).items():
-        layer.merge(safe_merge=True)
+        if merge:
+            layer.merge(safe_merge=True)
         base.set_submodule(name, layer.get_base_layer())
 
 
