@@ -6,7 +6,7 @@ with k uniform on 1..L, L the tokens asked for. It is the training loss with its
 and eps = 0, so a predictor that knows nothing has exactly log(vocabulary) per token.
 
 The draws share one u ~ U(0, 1): t_j = (u + j/J) mod 1 and k_j = 1 + floor(t_j L), so that J draws
-are spread evenly over the counts while each alone is uniform. LLaDA (arXiv 2502.09992, algorithm 3)
+are spread evenly over the counts while each alone is uniform. LLaDA (arXiv 2502.09992, section 2.4)
 spreads them inside a batch; here it is over all draws of all texts.
 """
 

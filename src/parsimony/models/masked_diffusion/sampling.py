@@ -3,7 +3,7 @@
 An answer starts as masks alone and is cut into blocks; each block gets an equal share of the steps.
 In a step the whole text goes through the model, every masked position of the block gets a
 candidate, and the planned number of those with the highest confidence is kept for good (LLaDA,
-arXiv 2502.09992, section 2.4 and algorithms 4 and 5).
+arXiv 2502.09992, section 2.4).
 
 With temperature T a candidate is the argmax of logits - T log(-log u), u ~ U(0, 1), which draws
 from softmax(logits / T). It is taken in float64: in less, the draws of u near 1 repeat, and with
