@@ -183,8 +183,8 @@ def test_the_differences_of_a_study_are_shares_of_the_baseline() -> None:
         for arm, seconds in (("slow", 10 + wobble), ("fast", 5 + 2 * wobble))
     ]
     found = analyse(study, trials)
-    means = [{"name": "slow", "runs": 4, "joules": None, "net_joules": None, "seconds": 10.0,
-              "kilograms": None, "accuracy": None}]  # fmt: skip
+    unknown = dict.fromkeys(["joules", "net_joules", "seconds", "kilograms", "accuracy"])
+    means = [{"name": name, "runs": 4, **unknown} for name in ("slow", "fast")]
     page = energy_study.page("fast against slow", 95.0, found, trials, means)
     (row,) = figures(page)["Difference in time"].rows
     (compared,) = found.comparisons

@@ -53,7 +53,7 @@ def page(
                 table=_table(compared),
             )
         )  # fmt: skip
-    sections.append(Section(title="Runs", figures=_runs(trials), table=_means(arms)))
+    sections.append(Section(title="Runs", figures=_runs(trials, arms), table=_means(arms)))
     return Page(
         command="plan energy-study",
         title=title,
@@ -77,15 +77,15 @@ def _differences(compared: Sequence[Comparison], response: str) -> Intervals:
     )  # fmt: skip
 
 
-def _runs(trials: Sequence[Trial]) -> list[Plot]:
+def _runs(trials: Sequence[Trial], arms: Sequence[dict[str, Any]]) -> list[Plot]:
     """Energy and time of every run, in the order of their blocks."""
     found = []
     for title, unit, read in (
         ("energy", UNITS["energy"], lambda trial: trial.joules),
-        ("time", UNITS["time"], lambda trial: trial.seconds),
+        ("time", "seconds", lambda trial: trial.seconds),
     ):
         series = []
-        for arm in dict.fromkeys(trial.arm for trial in trials):
+        for arm in (mean["name"] for mean in arms):
             known = [(t.block, read(t)) for t in trials if t.arm == arm and read(t) is not None]
             if known:
                 blocks, values = zip(*known, strict=True)
