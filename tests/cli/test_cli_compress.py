@@ -92,3 +92,17 @@ def test_what_is_refused(
     )  # fmt: skip
     assert ended == code, said
     assert text in said and not shown
+
+
+def test_a_checkpoint_is_checked_without_being_loaded(
+    tmp_path: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert call(capsys, *common(place), "--quantize", "rtn:w4g16", "--out", out, "-q")[0] == 0
+    code, shown, _ = call(capsys, "check", out / "model")
+    assert code == 0
+    assert shown.startswith(f"{out / 'model'} is sound: 28 layers in codes (28 in 4 bits), ")
+    assert json.loads(call(capsys, "check", out / "model", "--json")[1])["layers"] == 28
+    (out / "model" / "extra.pt").write_bytes(b"\x80\x02}q\x00.")
+    code, _, said = call(capsys, "check", out / "model")
+    assert code == 2 and "extra.pt" in said
