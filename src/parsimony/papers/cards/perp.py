@@ -938,3 +938,59 @@ def tiny_magnitude_reaches_wanda() -> Measurement:
         f"{RECONSTRUCTION}; {SETTING}",
         holds=gain.low >= 0,
     )
+
+
+@claim(
+    name="stdlib-lm-half",
+    statement=(
+        "Retraining at most 0.35 % of the parameters brings back at least half of the perplexity "
+        "that magnitude pruning to 50 % lost."
+    ),
+    published=None,
+    published_text="at least half",
+    source="derived",
+    unit="share of the loss",
+    direction="at least",
+    level="cpu",
+)
+def stdlib_lm_half() -> Measurement:
+    import math
+
+    from parsimony.compress import retraining
+    from parsimony.compress.evaluation import loss_per_token
+    from parsimony.compress.pruning import prune
+    from parsimony.core import data, pretrained
+    from parsimony.core.inputs.joined import WindowRows, collate_windows, windows
+    from parsimony.papers.byte_models import mean_of_seeds
+
+    found = pretrained.find("stdlib-lm")
+    dense, words = pretrained.load_saved(found), pretrained.tokenizer(found)
+    splits = data.load("stdlib-code").splits
+    train, test = (windows(splits[name]["text"].tolist(), words, 128) for name in ("train", "test"))
+    evaluation = loss_per_token(test[:: len(test) // 128][:128])
+
+    def perplexity(model: nn.Module) -> float:
+        return math.exp(float(evaluation.rows(model).mean()))
+
+    pruned = copy.deepcopy(dense)
+    masks = prune(pruned, "0.5").masks
+    before, lost = perplexity(dense), perplexity(pruned)
+    shares, method, steps, share = [], "norms+head:r=1", 500, 0.0
+    for seed in SEEDS:
+        model = copy.deepcopy(pruned)
+        settings = retraining.settings(steps, 1e-2, batch_size=16, seed=seed)
+        with tempfile.TemporaryDirectory() as folder:
+            report = retraining.retrain(
+                model, masks, WindowRows(train), collate_windows, method, settings, Path(folder),
+                keep=False,
+            ).report  # fmt: skip
+        share = report["share"]
+        shares.append((lost - perplexity(model)) / (lost - before))
+    mean, interval = mean_of_seeds(shares)
+    return Measurement(
+        mean,
+        interval,
+        f"stdlib-lm, perplexity {before:.3f}, {lost:.3f} pruned; {method}, {share:.2%} of the "
+        f"parameters, {steps} steps at rate 0.01; {len(SEEDS)} seeds",
+        holds=interval[0] >= 0.5 and share <= 0.0035,
+    )
