@@ -400,7 +400,8 @@ def saved_class(settings: PretrainedConfig) -> Any:
     import transformers
 
     named = (getattr(settings, "architectures", None) or [""])[0]
-    if (kind := getattr(transformers, named, None)) is not None:
+    kind: Any = getattr(transformers, named, None)
+    if kind is not None:
         return kind
     autos = (transformers.AutoModelForCausalLM, transformers.AutoModelForMaskedLM,
              transformers.AutoModel)  # fmt: skip
