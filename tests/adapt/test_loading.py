@@ -100,8 +100,8 @@ def test_a_base_model_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_a_run_that_did_not_complete_says_how_to_go_on(tmp_path: Path) -> None:
     made = made_runs.make(tmp_path, {"lora": 2}, complete=False)
     assert refused(made.folder) == (
-        f"the run {made.folder} did not complete. Continue it with: parsimony adapt --resume "
-        f"{made.folder}"
+        f"the run {made.folder} did not complete. Continue it: the command that began it, with "
+        f"--resume {made.folder}"
     )
     assert refused(tmp_path / "nothing") == (
         f"a run folder needs a config.json, but got '{tmp_path / 'nothing'}'. Check the path, or "

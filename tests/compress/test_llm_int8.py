@@ -51,6 +51,24 @@ def test_codes_are_bitsandbytes():
     assert codes.weight().dtype is torch.float16
 
 
+def test_the_layer_is_bitsandbytes_in_evaluation_mode():
+    library = pytest.importorskip("bitsandbytes").nn
+    linear, x = layer().half(), inputs(outliers=4).half()
+    exact = x.float() @ linear.weight.float().T
+    errors = {}
+    for threshold in (0.0, 6.0):
+        peer = library.Linear8bitLt(
+            WIDTH, OUTPUTS, bias=False, has_fp16_weights=False, threshold=threshold
+        )
+        peer.weight = library.Int8Params(linear.weight, requires_grad=False)
+        with torch.no_grad():
+            theirs = peer.to("cpu").eval()(x).float()
+        ours = Int8Linear(Int8Rows().codes(linear.weight), threshold=threshold)(x).float()
+        errors[threshold] = error(ours, exact), error(theirs, exact), error(ours, theirs)
+    assert errors[0][2] < 3e-4  # the last bit of a half
+    assert errors[6][0] < errors[6][1] < 0.2 * errors[0][1]
+
+
 def test_the_error_of_rows_of_uniform_weights_is_one_in_254():
     # Steps of absmax / 127 have an error of step / sqrt(12), uniform weights are absmax / sqrt(3).
     assert products(layer(), inputs())["weight only"] == pytest.approx(1 / 254, rel=0.05)

@@ -56,6 +56,12 @@ def test_concrete_classes_are_found_in_order_of_their_names(package: str) -> Non
     assert found["walk"]().go() == 1
 
 
+def test_every_module_of_a_package_is_imported(package: str) -> None:
+    found = registry.modules(package)
+    assert list(found) == [f"{package}.{name}" for name in ("base", "fly", "walk")]
+    assert found[f"{package}.fly"].Fly.name == "fly"
+
+
 def test_abstract_and_imported_classes_are_not(package: str) -> None:
     # Every method file imports Way and Half; each is abstract, and neither may come up.
     assert "half" not in registry.discover(package, family(package))

@@ -78,7 +78,7 @@ def test_an_unfinished_run_names_the_command_that_continues_it(run: Run) -> None
         Run.open(run.folder, complete=True)
     assert str(caught.value) == (
         f"the run {run.folder} did not complete. "
-        f"Continue it with: parsimony adapt --resume {run.folder}"
+        f"Continue it: the command that began it, with --resume {run.folder}"
     )
 
 

@@ -326,6 +326,34 @@ def test_the_tokens_of_a_step_are_those_of_all_its_parts(tmp_path: Path) -> None
     assert seen[0] == seen[1]
 
 
+class _RowMean(nn.Module):
+    """Loss: mean over rows of the mean over their labelled tokens."""
+
+    mean_over_rows = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(20))
+
+    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor, **_: object) -> dict:
+        seen = labels != -100
+        values = (self.weight[input_ids] * seen).square()
+        return {"loss": (values.sum(1) / seen.sum(1)).mean(), "logits": values}
+
+
+def test_a_model_whose_loss_is_a_mean_over_rows_may_be_split(tmp_path: Path) -> None:
+    """Rows are of 3 to 9 tokens; weighed by tokens, the parts would not add up to the whole."""
+    losses = []
+    for accumulation in (1, 8):
+        training.train(
+            _RowMean(), tiny.rows(), tiny.collator("causal-lm"),
+            tiny.settings(accumulation=accumulation, steps=3), tmp_path / str(accumulation),
+        )  # fmt: skip
+        events = read_events(tmp_path / str(accumulation) / "events.jsonl")
+        losses.append([e["loss"] for e in events if "loss" in e])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_tokens_of_rows_that_are_alike_are_planned_exactly() -> None:
     rows = [{"input_ids": torch.zeros(5)}] * 10
     stacked = lambda some: {"input_ids": torch.stack([r["input_ids"] for r in some])}  # noqa: E731

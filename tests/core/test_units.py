@@ -80,3 +80,35 @@ def test_a_written_duration_is_right_to_its_last_place(seconds: float) -> None:
 def test_written_bytes_read_back_to_three_digits(value: float) -> None:
     text = units.format_bytes(value)
     assert math.isclose(units.parse(text, "bytes"), value, rel_tol=6e-4, abs_tol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(9.1e8, "bytes", "867.8 MiB"), (95, "seconds", "1 min 35 s"), (81428, "parameters", "81,428"),
+     (22_713_216, "count", "22,713,216"), (7e9, "count", "7B"), (0.005, "share", "0.5%"),
+     (1.25, "watt-hours", "1.25 Wh"), (3.0, "tokens", "3 tokens"), (3.0, "", "3")],
+)  # fmt: skip
+def test_a_value_is_written_with_its_unit(value: float, unit: str, text: str) -> None:
+    assert units.write(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.34567, "0.3457"), (1e-5, "1e-5"), (12345, "12,340"), (1.5e21, "1.5e21"), (0, "0"),
+     (-2.5e-7, "-2.5e-7")],
+)  # fmt: skip
+def test_a_plain_number_has_four_digits_and_a_short_exponent(value: float, text: str) -> None:
+    assert units.format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("largest", "unit", "factor", "name"),
+    [(3e10, "bytes", 2**30, "GiB"), (2**31 - 1, "bytes", 2**20, "MiB"), (1, "bytes", 1, "B"),
+     (0.05, "seconds", 1e-3, "ms"), (7199, "seconds", 60, "min"), (1e9, "seconds", 86400, "d"),
+     (0.5, "share", 1, ""), (1e9, "count", 1, ""), (5, "watt-hours", 1, "Wh"), (5, "J", 1, "J"),
+     (5, "", 1, "")],
+)  # fmt: skip
+def test_an_axis_is_divided_so_that_its_largest_value_is_two_or_more(
+    largest: float, unit: str, factor: float, name: str
+) -> None:
+    assert units.scale(largest, unit) == (factor, name)

@@ -9,7 +9,8 @@ The language of a block and the words after it say what happens to it:
 * ``text`` after one of these: exactly what it printed;
 * ``text folder=PATH``: the first word of each line is there, and nothing else is.
 
-A page is run in a folder that holds a tiny model, ``my-model``, and a table, ``reviews.csv``.
+A page is run in a folder that holds a tiny encoder, ``my-model``, a tiny language model, ``my-lm``,
+and a table, ``reviews.csv``.
 """
 
 from __future__ import annotations
@@ -160,6 +161,7 @@ def test_every_block_of_a_page_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)  # as python does with the folder it is started in
     tiny.write(tmp_path / "my-model")
+    tiny.write(tmp_path / "my-lm", "llama")
     write_reviews(tmp_path / "reviews.csv")
     reader = Reader(name, tmp_path)
     found = blocks((root / f"docs/{name}.md").read_text(encoding="utf-8"))

@@ -49,16 +49,6 @@ def test_bars_stay_inside_their_cell_and_keep_order(pairs) -> None:
     assert 6 <= float(scale(0.0)) <= 94
 
 
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [(9.1e8, "bytes", "867.8 MiB"), (95, "seconds", "1 min 35 s"), (81428, "parameters", "81,428"),
-     (0.005, "share", "0.5%"), (1.25, "watt-hours", "1.25 Wh"), (3.0, "tokens", "3 tokens"),
-     (3.0, "", "3")],
-)  # fmt: skip
-def test_ledger_values_carry_their_unit(value, unit, text) -> None:
-    assert numbers.quantity(value, unit) == text
-
-
 def test_errors_have_a_sign_and_zero_is_exact() -> None:
     assert [numbers.error(v) for v in (0.0, 0.0426, -0.0426)] == ["exact", "+4.3%", "−4.3%"]
     assert [numbers.error_tick(v) for v in (0.0, 0.05, -0.125)] == ["0", "+5%", "−12.5%"]

@@ -9,11 +9,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import peft
 import torch
@@ -422,7 +420,7 @@ def calibrate(setup: Setup, engine: Engine, workers: int, thrift: Thrift = PLAIN
              setup.new_tokens]
         ).encode()
     ).hexdigest()[:32]  # fmt: skip
-    file = _cache() / "calibration" / f"{key}.json"
+    file = artifacts.cache() / "calibration" / f"{key}.json"
     if file.is_file():
         return Calibration(**artifacts.read_json(file))
     name, size = _reference(setup, thrift.base)
@@ -458,10 +456,6 @@ def _reference(setup: Setup, base: str) -> tuple[str, int]:
             if not base_refusal(setup, name, size, base):
                 return name, size
     return "full", 0
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("PARSIMONY_CACHE", Path.home() / ".cache" / "parsimony"))
 
 
 def predict(

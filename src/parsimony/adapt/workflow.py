@@ -34,7 +34,7 @@ from parsimony.core import (
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError, require
-from parsimony.core.run import Run
+from parsimony.core.run import Run, provenance
 from parsimony.core.scoring import BESIDE, METRICS, searched
 from parsimony.core.thrift import Thrift
 
@@ -108,7 +108,7 @@ def adapt(request: Request, folder: Path, console: Console) -> dict[str, Any]:
     check(request)
     began = time.perf_counter()
     try:
-        run = Run.create(folder, _provenance(request), request.seed)
+        run = Run.create(folder, provenance(request, Request()), request.seed)
     except OSError as error:
         raise InputError(
             f"the run folder must be writable ({error.strerror})", got=str(folder),
@@ -162,7 +162,7 @@ def preview(request: Request, scratch: Path, console: Console) -> dict[str, Any]
         scratch: an empty folder that the caller deletes.
     """
     check(request)
-    run = Run.create(scratch / "run", _provenance(request), request.seed)
+    run = Run.create(scratch / "run", provenance(request, Request()), request.seed)
     plan, record = _plan(request, run, console, time.perf_counter(), weights=False)
     return {
         "candidates": [
@@ -219,18 +219,6 @@ def allowed(request: Request) -> thrift.Allowed:
     """What may be done to need less memory, with the rows of one process."""
     rows = request.batch // request.processes
     return thrift.allowed(request.base, request.checkpointing, request.accumulation, rows)
-
-
-def _provenance(request: Request) -> dict[str, Any]:
-    """Every setting with where it came from."""
-    plain = Request()
-    return {
-        name: {
-            "value": str(value) if isinstance(value, Budget) else value,
-            "source": "default" if value == getattr(plain, name) else "given",
-        }
-        for name, value in vars(request).items()
-    }
 
 
 def _request(run: Run) -> Request:

@@ -26,8 +26,7 @@ from parsimony.core.errors import InputError
 
 BLOCKS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 OUTER = 256  # absmax bytes that share one of their own
-BOOK_BYTES = 4 * 16  # of the code book that a file holds per weight
-OUTER_BOOK_BYTES = 4 * 256
+METADATA = 256  # bytes in a file that tell a weight's type, shape and block
 _TINY = 1e-38  # in place of an absmax of zero, whose block becomes zeros
 
 _HALF_FP4 = [0, 0.0625, 8, 12, 4, 6, 2, 3]  # twelfths; the upper eight are these, negated
@@ -99,15 +98,20 @@ class BlockGrid:
                 large layers: 4 + 32/B, and with double quantization 4 + 8/B + 32/(256 B).
         """
         if weights is not None:
-            return 8 * self.stored_bytes(weights) / weights
+            stored = self.stored_bytes(1, weights)
+            return 8 * (sum(stored.values()) - stored["metadata"]) / weights
         outer = 8 + 32 / OUTER if self.double else 32
         return 4 + outer / self.block
 
-    def stored_bytes(self, weights: int) -> int:
-        """Bytes of indices, scales and code books of a layer of ``weights`` values."""
-        blocks = math.ceil(weights / self.block)
-        scales = blocks + 4 * math.ceil(blocks / OUTER) + OUTER_BOOK_BYTES + 4  # its mean
-        return math.ceil(weights / 2) + BOOK_BYTES + (scales if self.double else 4 * blocks)
+    def stored_bytes(self, outputs: int, inputs: int) -> dict[str, int]:
+        """Bytes of a weight as bitsandbytes stores it, by role; outputs and inputs of its layer."""
+        blocks = math.ceil(outputs * inputs / self.block)
+        return {
+            "codes": math.ceil(outputs * inputs / 2),
+            "scales": blocks + 4 * math.ceil(blocks / OUTER) if self.double else 4 * blocks,
+            "code books": 4 * (16 + 256) if self.double else 4 * 16,
+            "metadata": METADATA,
+        }
 
     def codes(self, weight: Tensor, *, name: str = "the weight") -> BlockCodes:
         """Round a weight to the nearest codes.

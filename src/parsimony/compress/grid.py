@@ -9,6 +9,7 @@ s (q - z). On both, 0 is a value of the grid: a pruned weight stays pruned.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -170,6 +171,25 @@ class Grid:
         zero_bits = 0 if self.symmetric else self.bits
         return self.bits + self.groups(inputs) * (scale_bits + zero_bits) / inputs
 
+    def stored_bytes(
+        self, outputs: int, inputs: int, scale_bytes: int = 2, packed: bool = True
+    ) -> dict[str, int]:
+        """Bytes of a weight on a symmetric grid as compressed-tensors stores it, by role.
+
+        Args:
+            outputs: of the layer.
+            inputs: of the layer.
+            scale_bytes: of a stored scale.
+            packed: a row's codes fill words of 32 bits; else a code is a byte, as it is wherever
+                activations are quantized too.
+        """
+        row = 4 * math.ceil(inputs * self.bits / 32) if packed else inputs
+        return {
+            "codes": outputs * row,
+            "scales": outputs * self.groups(inputs) * scale_bytes,
+            "metadata": 16 if packed else 0,  # the shape, two integers
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Codes:
@@ -186,6 +206,11 @@ class Codes:
     scale: Tensor
     zero: Tensor | None
     grid: Grid
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the weight: (outputs, inputs)."""
+        return self.values.shape
 
     def weight(self, dtype: torch.dtype | None = None) -> Tensor:
         """What the codes stand for, shape (outputs, inputs); in the scale's type by default."""

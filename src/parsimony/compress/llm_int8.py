@@ -1,15 +1,17 @@
 """LLM.int8(): weights and activations in 8 bits, the columns of large activations in float.
 
 Dettmers et al. 2022 (arXiv 2208.07339), section 3: a weight has one absmax per output row, an
-activation one per token, codes are round(127 x / absmax), and features in which some token exceeds
-the threshold are left out of the 8-bit product and multiplied in float. bitsandbytes does this on
-GPUs only; its CPU layer keeps activations in float and ignores the threshold. Here it is plain
-torch, for quality figures on any machine: codes are multiplied in float32, and no faster.
+activation one per token, codes are round(127 x / absmax), and features in which some token reaches
+the threshold are left out of the 8-bit product and multiplied in float. bitsandbytes' layers do
+this in evaluation mode (a token's absmax there counts the small values of those features too);
+while they train on the CPU their activations stay in float. Here it is plain torch, for figures of
+quality on any machine: codes are multiplied in float32, and no faster.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +45,10 @@ class Int8Rows:
         """Stored bits per weight: a byte, and a float32 absmax per row of ``inputs``."""
         return 8 + 32 / inputs
 
+    def stored_bytes(self, outputs: int, inputs: int) -> dict[str, int]:
+        """Bytes of a weight as bitsandbytes stores it, by role; outputs and inputs of its layer."""
+        return {"codes": outputs * inputs, "scales": 4 * outputs, "metadata": 1}
+
 
 @dataclass(frozen=True, eq=False)
 class RowCodes:
@@ -57,10 +63,16 @@ class RowCodes:
     values: Tensor
     absmax: Tensor
     dtype: torch.dtype
+    grid: ClassVar[Int8Rows] = Int8Rows()
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the weight: (outputs, inputs)."""
+        return self.values.shape
 
     def weight(self, dtype: torch.dtype | None = None) -> Tensor:
         """What the codes stand for, shape (outputs, inputs); in the original's type by default."""
-        return (self.values * (self.absmax / 127)[:, None]).to(dtype or self.dtype)
+        return (self.values * self.absmax[:, None] / 127).to(dtype or self.dtype)
 
 
 class Int8Linear(nn.Module):
@@ -69,8 +81,8 @@ class Int8Linear(nn.Module):
     Args:
         codes: of its weight.
         bias: shape (outputs,), or ``None``.
-        threshold: features in which some token is larger in size are multiplied in float; 0 for
-            none, that is, all in 8 bits.
+        threshold: features in which some token is as large are multiplied in float; 0 for none,
+            that is, all in 8 bits.
         weight: the original, shape (outputs, inputs), from which those features' weights are then
             taken as in the paper; without it they are what the codes stand for, which is all that
             a checkpoint in 8 bits holds.
@@ -94,7 +106,7 @@ class Int8Linear(nn.Module):
         """Shape (..., inputs) to (..., outputs), in the type of ``x``."""
         tokens = x.float().flatten(0, -2)
         if self.threshold:
-            apart = (tokens.abs() > self.threshold).any(0)
+            apart = (tokens.abs() >= self.threshold).any(0)
         else:
             apart = torch.zeros_like(tokens[0], dtype=torch.bool)
         codes, absmax = _rounded(tokens.masked_fill(apart, 0))
@@ -109,7 +121,7 @@ class Int8Linear(nn.Module):
     def _columns(self, apart: Tensor) -> Tensor:
         if self.weight is not None:
             return self.weight[:, apart].float()
-        return self.values[:, apart] * (self.absmax / 127)[:, None]
+        return self.values[:, apart] * self.absmax[:, None] / 127
 
 
 def _rounded(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,10 +15,26 @@ import torch
 from torch import Tensor, nn
 
 from parsimony.core import artifacts
-from parsimony.core.errors import ArtifactError
+from parsimony.core.errors import ArtifactError, InputError
 
 NAME = "masks.safetensors"
 Masks = Mapping[str, Tensor]
+
+
+def check(model: nn.Module, masks: Masks) -> None:
+    """Refuse masks of another model.
+
+    Raises:
+        InputError: with the mask that has no parameter of its shape.
+    """
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    for name, mask in masks.items():
+        if shapes.get(name) != tuple(mask.shape):
+            raise InputError(
+                f"the mask of {name} must have the shape of the model's parameter of that name",
+                got=f"{tuple(mask.shape)} for {shapes.get(name, 'no such parameter')}",
+                hint="Use the masks that were stored with this model",
+            )
 
 
 @torch.no_grad()

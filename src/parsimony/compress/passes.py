@@ -8,6 +8,7 @@ in the same bytes as one that was never stopped.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,10 +132,16 @@ class _Journal:
         self._hidden(index).unlink(missing_ok=True)
 
     def _save(self, file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-        from safetensors.torch import save
+        """Whole or not at all, as ``artifacts.write_bytes``, without a copy of it in memory."""
+        from safetensors.torch import save_file
 
         whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        artifacts.write_bytes(file, save(whole, metadata))
+        temporary = file.with_name(f".{file.name}.tmp")
+        save_file(whole, temporary, metadata)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+        artifacts.sync_folder(file.parent)
 
     def _block(self, index: int) -> Path:
         return self._folder / f"block-{index:04d}.safetensors"

@@ -108,7 +108,10 @@ class Block:
     @torch.no_grad()
     def outputs(self) -> Tensor:
         """What the block makes of all windows, shaped like ``inputs``."""
-        return torch.cat([self.run(which) for which in self.batches()])
+        found = torch.empty_like(self.inputs)
+        for which in self.batches():
+            found[which] = self.run(which)
+        return found
 
     @torch.no_grad()
     def error(self, wanted: Tensor) -> float:
@@ -277,20 +280,26 @@ class Walk:
     @torch.no_grad()
     def _first(self, model: nn.Module) -> Tensor:
         """What the first block reads, of all windows."""
-        found: list[Tensor] = []
+        seen: list[Tensor] = []
 
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            found.append(args[0] if args else kwargs["hidden_states"])
+            seen.append(args[0] if args else kwargs["hidden_states"])
             raise _Stopped
 
+        found = torch.empty(0)
         handle = self.layers[0].module.register_forward_pre_hook(hook, with_kwargs=True)
         try:
             for start in range(0, len(self._windows), self._batch):
+                which = slice(start, start + self._batch)
                 with contextlib.suppress(_Stopped):
-                    _call(model, self._windows[start : start + self._batch])
+                    _call(model, self._windows[which])
+                read = seen.pop()
+                if not start:  # filled in place: two copies would not be bounded memory
+                    found = read.new_empty(len(self._windows), *read.shape[1:])
+                found[which] = read
         finally:
             handle.remove()
-        return torch.cat(found)
+        return found
 
 
 def _call(model: nn.Module, ids: Tensor) -> None:

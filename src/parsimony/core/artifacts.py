@@ -13,6 +13,11 @@ from parsimony.core.errors import ArtifactError, InputError
 MANIFEST = "manifest.json"
 
 
+def cache() -> Path:
+    """What can be made again: ``PARSIMONY_CACHE``, or ``~/.cache/parsimony``."""
+    return Path(os.environ.get("PARSIMONY_CACHE", Path.home() / ".cache" / "parsimony"))
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     digest = hashlib.sha256()

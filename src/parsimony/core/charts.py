@@ -15,7 +15,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from parsimony.core.errors import require
 
@@ -29,13 +29,14 @@ MARKERS = ("o", "s", "D", "^", "v", "P")
 _VARIABLE = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper"}
 _VARIABLE |= {colour: f"--series-{i}" for i, colour in enumerate(SERIES, 1)}
 _INCHES = (4.7, 3.3)  # 338 points wide: text of 8 points is still legible on a phone
-_TEXT = 8.0
+_ABOVE, _BELOW = 0.28, 0.4455  # inches outside the axes
+TEXT = 8.0
 _STEPS = [1, 2, 2.5, 5, 10]
 _STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name may hold dollar signs
     "axes.unicode_minus": True,
-    "font.size": _TEXT,
+    "font.size": TEXT,
     "font.family": "DejaVu Sans",
     "text.color": INK,
     "axes.edgecolor": MUTED,
@@ -110,42 +111,42 @@ def scatter(
     """Points with vertical intervals, and a dashed line at ``reference`` (name, y value)."""
 
     def draw(axes: Axes) -> None:
-        _scales(axes, x, y, [point.x for point in points])
+        scales(axes, x, y, [point.x for point in points])
         for point in sorted(points, key=lambda point: point.marked):  # the marked one on top
             _point(axes, point)
         axes.margins(y=0.12)
         if reference is not None:
             axes.axhline(reference[1], color=MUTED, linewidth=0.8, dashes=(4, 3))
             axes.annotate(
-                _short(reference[0], 40), (1, reference[1]), xycoords=("axes fraction", "data"),
+                short(reference[0], 40), (1, reference[1]), xycoords=("axes fraction", "data"),
                 xytext=(0, 3), textcoords="offset points", ha="right", color=MUTED,
             )  # fmt: skip
-        _name_points(axes, points, reference)
+        name_points(axes, points, reference)
 
-    return _svg(draw, key=key, title=title)
+    return svg(draw, key=key, title=title)
 
 
 def curves(lines: Sequence[Line], *, key: str, title: str, x: Axis, y: Axis) -> str:
     """Lines over ``x``: the first series on top, background lines below; each series named once."""
 
     def draw(axes: Axes) -> None:
-        _scales(axes, x, y, [])
+        scales(axes, x, y, [])
         ends: dict[str, tuple[int, list[float]]] = {}
         on_top = sorted(lines, key=lambda line: -math.inf if line.series is None else -line.series)
         for line in on_top:
             if line.series is None:
                 axes.plot(line.xs, line.ys, color=MUTED, alpha=0.35, linewidth=0.7)
                 continue
-            axes.plot(line.xs, line.ys, color=_colour(line.series), linewidth=1.4, alpha=0.9)
+            axes.plot(line.xs, line.ys, color=colour_of(line.series), linewidth=1.4, alpha=0.9)
             axes.plot(
-                line.xs[-1:], line.ys[-1:], color=_colour(line.series), markersize=3,
+                line.xs[-1:], line.ys[-1:], color=colour_of(line.series), markersize=3,
                 marker=MARKERS[line.series % len(MARKERS)], markeredgewidth=0,
             )  # fmt: skip
             ends.setdefault(line.label, (line.series, []))[1].append(line.ys[-1])
         axes.figure.subplots_adjust(right=0.76)
         _name_ends(axes, {k: (series, sum(v) / len(v)) for k, (series, v) in ends.items()})
 
-    return _svg(draw, key=key, title=title)
+    return svg(draw, key=key, title=title)
 
 
 def strips(rows: Mapping[str, Sequence[Point]], *, key: str, title: str, x: Axis) -> str:
@@ -160,44 +161,57 @@ def strips(rows: Mapping[str, Sequence[Point]], *, key: str, title: str, x: Axis
                 # Spread the points of a row over its height so that equal values stay visible.
                 spread = 0.0 if len(row) == 1 else 0.5 * (index / (len(row) - 1) - 0.5)
                 _point(axes, Point(point.label, point.x, place + spread, series=point.series))
-        _scales(axes, x, Axis(""), [])
+        scales(axes, x, Axis(""), [])
         axes.set_xlim(-1.15 * widest, 1.15 * widest)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks(range(len(rows)), [_short(name, 22) for name in rows], color=INK)
+        axes.set_yticks(range(len(rows)), [short(name, 22) for name in rows], color=INK)
         axes.spines["left"].set_visible(False)
         axes.figure.subplots_adjust(left=0.24)
 
-    return _svg(draw, key=key, title=title)
+    return svg(draw, key=key, title=title)
 
 
-def _scales(axes: Axes, x: Axis, y: Axis, xs: Sequence[float]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+def scales(axes: Axes, x: Axis, y: Axis, xs: Sequence[float], ys: Sequence[float] = ()) -> None:
+    """Name and divide both axes; a logarithmic one needs its values, for its ends."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_xlabel(x.label)
     if y.label:
-        axes.set_title(y.label, loc="left", fontsize=_TEXT, color=MUTED, pad=8)
+        axes.set_title(y.label, loc="left", fontsize=TEXT, color=MUTED, pad=8)
     if x.log:
-        low, high = math.log10(min(xs)), math.log10(max(xs))
-        pad = 0.12 * max(high - low, 0.5)
-        axes.set_xscale("log")
-        axes.set_xlim(10 ** (low - pad), 10 ** (high + pad))
-        subs = (1.0,) if high - low > 2 else (1.0, 3.0) if high - low > 1 else (1.0, 2.0, 5.0)
-        axes.xaxis.set_major_locator(LogLocator(subs=subs))
-        axes.xaxis.set_minor_locator(NullLocator())
+        _logarithmic(axes, "x", xs)
     else:
         axes.margins(x=0.12 if len(xs) else 0.03)
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
-    axes.yaxis.set_major_locator(MaxNLocator(8, steps=_STEPS))
+    if y.log:
+        _logarithmic(axes, "y", ys)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(8, steps=_STEPS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: x.format(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: y.format(value)))
 
 
-def _colour(series: int) -> str:
+def _logarithmic(axes: Axes, which: Literal["x", "y"], values: Sequence[float]) -> None:
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    low, high = math.log10(min(values)), math.log10(max(values))
+    pad = 0.12 * max(high - low, 0.5)
+    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (10 ** (low - pad), 10 ** (high + pad))})
+    span = high - low
+    subs = (1.0,) if span > 2 else (1.0, 3.0) if span > 1 else (1.0, 2.0, 5.0)
+    # Less than a doubling may hold no such tick.
+    axis.set_major_locator(LogLocator(subs=subs) if span > 0.5 else MaxNLocator(6, steps=_STEPS))
+    axis.set_minor_locator(NullLocator())
+
+
+def colour_of(series: int) -> str:
+    """The colour of a series, counted from 0."""
     return SERIES[series % len(SERIES)]
 
 
 def _point(axes: Axes, point: Point) -> None:
-    colour = _colour(point.series)
+    colour = colour_of(point.series)
     if point.low is not None and point.high is not None:
         axes.plot([point.x, point.x], [point.low, point.high], color=colour, linewidth=1.3)
     marker = MARKERS[point.series % len(MARKERS)]
@@ -218,12 +232,13 @@ def _point(axes: Axes, point: Point) -> None:
 _Box = tuple[float, float, float, float]  # left, bottom, right, top, in points
 
 
-def _name_points(
+def name_points(
     axes: Axes, points: Sequence[Point], reference: tuple[str, float] | None = None
 ) -> None:
     """Write each label at the place around its point that covers the least.
 
-    A label that would cover others at every place is left out; a marked point is always named.
+    A label that would cover others at every place is left out; a marked point is always named,
+    one without a label never.
     """
     axes.get_ylim()  # settles the limits, which the transform alone would not
     position = axes.transData.transform
@@ -237,10 +252,11 @@ def _name_points(
     if reference is not None:
         _, height = position((points[0].x, reference[1]))
         taken.append((frame.x0, height - 1, frame.x1, height + 1))
-        taken.append((frame.x1 - 0.55 * _TEXT * len(reference[0]), height, frame.x1, height + 12))
-    for point in sorted(points, key=lambda point: not point.marked):
-        text = _short(point.label, 20)
-        wide, tall = 0.56 * _TEXT * len(text), 1.15 * _TEXT
+        taken.append((frame.x1 - 0.55 * TEXT * len(reference[0]), height, frame.x1, height + 12))
+    named = [point for point in points if point.label]
+    for point in sorted(named, key=lambda point: not point.marked):
+        text = short(point.label, 20)
+        wide, tall = 0.56 * TEXT * len(text), 1.15 * TEXT
         px, py = position((point.x, point.y))
         best: tuple[float, _Box] | None = None
         for away in (8, 16, 28):
@@ -261,7 +277,7 @@ def _name_points(
         axes.annotate(
             text, (box[2] if right else box[0], (box[1] + box[3]) / 2), xycoords="figure pixels",
             ha="right" if right else "left", va="center_baseline",
-            color=_colour(point.series), fontweight="bold" if point.marked else "normal",
+            color=colour_of(point.series), fontweight="bold" if point.marked else "normal",
         )  # fmt: skip
 
 
@@ -274,13 +290,13 @@ def _overlap(a: _Box, b: _Box) -> float:
 def _name_ends(axes: Axes, ends: Mapping[str, tuple[int, float]]) -> None:
     """Write names right of the axes at the height of their line, pushed apart to stay legible."""
     axes.get_ylim()  # settles the limits, which the transform alone would not
-    frame, gap = axes.get_window_extent(), 1.35 * _TEXT
+    frame, gap = axes.get_window_extent(), 1.35 * TEXT
     names = sorted(ends, key=lambda name: ends[name][1])
     wanted = [float(axes.transData.transform((0, ends[name][1]))[1]) for name in names]
     for name, height in zip(names, _apart(wanted, gap, frame.y0, frame.y1), strict=True):
         axes.annotate(
-            _short(name, 18), (frame.x1 + 6, height), xycoords="figure pixels",
-            va="center_baseline", color=_colour(ends[name][0]), annotation_clip=False,
+            short(name, 18), (frame.x1 + 6, height), xycoords="figure pixels",
+            va="center_baseline", color=colour_of(ends[name][0]), annotation_clip=False,
         )  # fmt: skip
 
 
@@ -303,19 +319,29 @@ def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return [mean + index * gap for index, mean in enumerate(flat)]
 
 
-def _short(text: str, most: int) -> str:
+def short(text: str, most: int) -> str:
+    """On one line, cut to so many characters."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _svg(draw: Callable[[Axes], None], *, key: str, title: str) -> str:
+def svg(draw: Callable[[Axes], None], *, key: str, title: str, height: float = _INCHES[1]) -> str:
+    """What ``draw`` puts on its axes, as SVG text.
+
+    Args:
+        draw: the drawing.
+        key: before every id, unique in the page.
+        title: said to those who cannot see it.
+        height: inches.
+    """
     style = require("matplotlib.style", "adapt")
     figures = require("matplotlib.figure", "adapt")
     stream = io.StringIO()
     with style.context(["default", {**_STYLE, "svg.hashsalt": key}]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the page's font may have it
-        figure = figures.Figure(figsize=_INCHES, dpi=72)
-        figure.subplots_adjust(left=0.115, right=0.985, top=0.915, bottom=0.135)
+        figure = figures.Figure(figsize=(_INCHES[0], height), dpi=72)
+        top, bottom = 1 - _ABOVE / height, _BELOW / height
+        figure.subplots_adjust(left=0.115, right=0.965, top=top, bottom=bottom)
         draw(figure.subplots())
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     return _fit_to_page(stream.getvalue(), key, title)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from parsimony.core.evaluating import evaluating
+
 
 @dataclass(frozen=True)
 class Question:
@@ -56,10 +58,8 @@ def answers(
         use_cache=True,
     )
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     found: list[list[int]] = [[] for _ in prompts]
-    try:
+    with evaluating(model):
         for group in _groups(model, prompts, batch):
             width = max(len(prompts[n]) for n in group)
             ids = torch.zeros(len(group), width, dtype=torch.long, device=device)
@@ -75,8 +75,6 @@ def answers(
             for number, row in zip(group, written[:, width:].tolist(), strict=True):
                 end = next((n for n, token in enumerate(row) if token in stops), len(row))
                 found[number] = row[:end]
-    finally:
-        model.train(training)
     return found
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsimony.core import registry, stdlib_lm
 from parsimony.core.artifacts import read_json, sha256
 from parsimony.core.errors import ArtifactError, InputError, MissingExtraError, nearest
 
@@ -70,14 +71,14 @@ def find(name: str, weights: bool = True) -> Pretrained:
     """
     if name in BUILTIN:
         return _find_builtin(name)
-    path = Path(name).expanduser()
+    path = stdlib_lm.folder() if name == stdlib_lm.NAME else Path(name).expanduser()
     if not path.exists() and _HUB_NAME.fullmatch(name):
         path = _download(name, weights)
     if not path.is_dir():
         raise InputError(
             "a model is a built-in name, a folder, or a hub name 'owner/name'",
             got=name,
-            hint=nearest(name, BUILTIN),
+            hint=nearest(name, (*BUILTIN, stdlib_lm.NAME)),
         )
     if not (path / "config.json").is_file():
         raise InputError("a model folder needs a config.json", got=name)
@@ -243,6 +244,7 @@ def read_config(model: Pretrained, **extra: Any) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
+    registry.modules("parsimony.models")  # each tells transformers of its architecture
     try:
         found: PretrainedConfig = AutoConfig.from_pretrained(
             str(model.path), local_files_only=True, trust_remote_code=False, **extra
@@ -327,11 +329,7 @@ def load(
             output_loading_info=True,
         )
     except SafetensorError as error:
-        raise InputError(
-            f"the weights must be whole safetensors files ({error})",
-            got=str(model.path),
-            hint="Copy or download them again",
-        ) from error
+        raise _broken_weights(model, error) from error
     finally:
         logging.set_verbosity(verbosity)
     if base != "fp32":
@@ -344,6 +342,77 @@ def load(
 
         set_frames(found, frames)
     return found  # type: ignore[no-any-return]
+
+
+def _broken_weights(model: Pretrained, error: Exception) -> InputError:
+    return InputError(
+        f"the weights must be whole safetensors files ({error})",
+        got=str(model.path),
+        hint="Copy or download them again",
+    )
+
+
+def load_saved(model: Pretrained, *, coded: bool = False) -> PreTrainedModel:
+    """The model of the class and in the type that it was saved as, on the CPU, for evaluation.
+
+    Args:
+        model: on this disk.
+        coded: it may hold its weights in codes, as a compressed checkpoint does.
+
+    Raises:
+        InputError: its config names no class that transformers knows; weights that are missing,
+            quantized already, or cannot be read.
+    """
+    import transformers
+    from safetensors import SafetensorError
+
+    settings = read_config(model)
+    if getattr(settings, "quantization_config", None) and not coded:
+        raise InputError(
+            "the model must not be quantized already",
+            got=model.name,
+            hint="Give the checkpoint that it was made from",
+        )
+    kind = saved_class(settings)
+    logging: Any = transformers.logging
+    logging.disable_progress_bar()
+    try:
+        found, report = kind.from_pretrained(
+            str(model.path),
+            config=settings,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype="auto",
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise _broken_weights(model, error) from error
+    _refuse_random_base(found, report, model)
+    return found.eval()  # type: ignore[no-any-return]
+
+
+def saved_class(settings: PretrainedConfig) -> Any:
+    """The class that a config names; transformers' own, or one registered with its Auto classes.
+
+    Raises:
+        InputError: it names none of them.
+    """
+    import transformers
+
+    named = (getattr(settings, "architectures", None) or [""])[0]
+    if (kind := getattr(transformers, named, None)) is not None:
+        return kind
+    autos = (transformers.AutoModelForCausalLM, transformers.AutoModelForMaskedLM,
+             transformers.AutoModel)  # fmt: skip
+    for auto in autos:
+        kind = auto._model_mapping.get(type(settings), None)
+        if kind is not None and named in ("", kind.__name__):
+            return kind
+    raise InputError(
+        "config.json must name, under 'architectures', a class that transformers knows",
+        got=named or None,
+        hint="Save the model with save_pretrained",
+    )
 
 
 def _refuse_random_base(found: PreTrainedModel, report: Any, model: Pretrained) -> None:

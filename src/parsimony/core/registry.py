@@ -6,11 +6,26 @@ import importlib
 import inspect
 import pkgutil
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import TypeVar
 
 from parsimony.core.errors import ParsimonyError
 
 T = TypeVar("T")
+
+
+def modules(package: str, group: str | None = None) -> dict[str, ModuleType]:
+    """Import every module of a package, and installed plug-ins; by dotted name.
+
+    Args:
+        package: dotted name.
+        group: entry-point group whose values name further modules (outside plug-ins).
+    """
+    root = importlib.import_module(package)
+    names = [f"{package}.{m.name}" for m in pkgutil.iter_modules(root.__path__)]
+    if group is not None:
+        names += sorted(entry.value for entry in entry_points(group=group))
+    return {name: importlib.import_module(name) for name in names}
 
 
 def discover(package: str, base: type[T], group: str | None = None) -> dict[str, type[T]]:
@@ -24,13 +39,8 @@ def discover(package: str, base: type[T], group: str | None = None) -> dict[str,
     Raises:
         ParsimonyError: two classes share a name.
     """
-    root = importlib.import_module(package)
-    modules = [f"{package}.{m.name}" for m in pkgutil.iter_modules(root.__path__)]
-    if group is not None:
-        modules += sorted(entry.value for entry in entry_points(group=group))
     found: dict[str, type[T]] = {}
-    for module_name in modules:
-        module = importlib.import_module(module_name)
+    for module_name, module in modules(package, group).items():
         for member in vars(module).values():
             if (
                 isinstance(member, type)

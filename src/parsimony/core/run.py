@@ -15,6 +15,7 @@ from typing import Any
 from parsimony.core import artifacts
 from parsimony.core.errors import ArtifactError, InputError
 
+_JSON = (bool, int, float, str, list, tuple)
 _PACKAGES = ("parsimony-ml", "torch", "transformers", "peft", "numpy", "optuna", "tokenizers")
 
 
@@ -72,7 +73,7 @@ class Run:
             if not artifacts.is_sealed(folder):
                 raise ArtifactError(
                     f"the run {folder} did not complete",
-                    hint=f"Continue it with: parsimony adapt --resume {folder}",
+                    hint=f"Continue it: the command that began it, with --resume {folder}",
                 )
             artifacts.verify(folder)
         return cls(folder)
@@ -127,6 +128,22 @@ def lock(file: Path, wait: bool) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def provenance(request: object, plain: object) -> dict[str, Any]:
+    """Every setting of a request with where it came from, as ``Run.create`` takes it.
+
+    Args:
+        request: a dataclass; values that are no JSON are written as text.
+        plain: one of the same class with all defaults.
+    """
+    return {
+        name: {
+            "value": value if isinstance(value, _JSON) or value is None else str(value),
+            "source": "default" if value == getattr(plain, name) else "given",
+        }
+        for name, value in vars(request).items()
+    }
 
 
 def new_folder(parent: Path, stem: str) -> Path:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from parsimony.core.evaluating import evaluating
 from parsimony.core.pretrained import ANSWERS, NEXT_TOKEN
 
 if TYPE_CHECKING:
@@ -138,9 +139,7 @@ def outputs(
 ) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
     """(logits, batch) over ``rows`` in order, in evaluation mode, leaving the RNG untouched."""
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for start in range(0, len(rows), batch):
             chunk = [rows[i] for i in range(start, min(start + batch, len(rows)))]
             inputs = {key: value.to(device) for key, value in collate(chunk).items()}
@@ -151,8 +150,6 @@ def outputs(
             if labels is not None:
                 inputs["labels"] = labels
             yield logits, inputs
-    finally:
-        model.train(training)
 
 
 @dataclass(frozen=True)

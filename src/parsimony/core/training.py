@@ -324,7 +324,8 @@ class _Trainer(Trainer):
 
     loss = sum over parts and processes of (items of the split / items of the step) * its mean loss
 
-    An item is a row, or a token where tokens have labels. Every process collates all rows of a
+    An item is a row, or a token where tokens have labels and the model does not say that its loss
+    is a mean over rows. Every process collates all rows of a
     part, as wide as one process would, knows all items, and computes on its own rows.
     """
 
@@ -351,7 +352,7 @@ class _Trainer(Trainer):
         if isinstance(self.lr_scheduler, schedules.NamedSchedule):
             self.lr_scheduler.expect(sum(map(schedules.tokens_in, parts)))
         assert self.model is not None
-        counted = functools.partial(_items, first=_first_predicted(self.model))
+        counted = _counter(self.model)
         total = sum(counted(part["labels"]) for part in parts)
         shares = []
         for part in parts:
@@ -376,6 +377,13 @@ class _Trainer(Trainer):
         if share == 0:  # a mean over no item is not a number
             loss = outputs["logits"].sum()
         return loss * (devices.count() * share)
+
+
+def _counter(model: nn.Module) -> Callable[[torch.Tensor], int]:
+    """Counts what a model's loss is a mean of; it is rows where its ``mean_over_rows`` says so."""
+    if getattr(model, "mean_over_rows", False):
+        return len
+    return functools.partial(_items, first=_first_predicted(model))
 
 
 def _items(labels: torch.Tensor, first: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal
 
@@ -89,3 +90,57 @@ def format_count(value: float) -> str:
         if abs(value) >= factor and abs(value) >= 10_000:
             return f"{value / factor:.3g}{unit}"
     return f"{value:,.0f}"
+
+
+def format_number(value: float) -> str:
+    """Four significant digits: ``1e-05`` -> ``"1e-5"``, ``12345`` -> ``"12,340"``."""
+    text = f"{value:.4g}"
+    if "e" not in text:
+        return text
+    if 1e4 <= abs(value) < 1e6:
+        return f"{float(text):,.0f}"
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def _whole(value: float) -> str:
+    if abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return format_count(value) if abs(value) < 1e15 else format_number(value)
+
+
+_WRITERS: dict[str, Callable[[float], str]] = {
+    "bytes": format_bytes,
+    "seconds": format_seconds,
+    "share": format_share,
+    "parameters": _whole,
+    "count": _whole,
+    "watt-hours": lambda value: f"{value:.3g} Wh",
+}
+
+
+def write(value: float, unit: str) -> str:
+    """A value with its unit, for a reader: ``(9.1e8, "bytes")`` -> ``"867.8 MiB"``.
+
+    Args:
+        value: in the canonical unit.
+        unit: bytes, seconds, share, count, parameters or watt-hours; any other, such as ``"J"``,
+            stands behind the number.
+    """
+    writer = _WRITERS.get(unit)
+    return writer(value) if writer else f"{format_number(value)} {unit}".rstrip()
+
+
+def scale(largest: float, unit: str) -> tuple[float, str]:
+    """By what to divide values up to ``largest`` so that an axis has round ticks, and its unit.
+
+    ``(3e10, "bytes")`` -> ``(2**30, "GiB")``. Shares and counts say their unit in each tick.
+    """
+    if unit in ("share", "count", "parameters"):
+        return 1.0, ""
+    steps = {"bytes": ("GiB", "MiB", "KiB", "B"), "seconds": ("d", "h", "min", "s", "ms")}.get(unit)
+    if steps is None:
+        return 1.0, {"watt-hours": "Wh"}.get(unit, unit)
+    factors = {_pretty(name): factor for name, factor in _FACTORS[unit].items()}
+    name = next((name for name in steps if largest >= 2 * factors[name]), steps[-1])
+    return factors[name], name

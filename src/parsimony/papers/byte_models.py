@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from parsimony.core.errors import require
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -29,11 +30,12 @@ HELD_OUT = 128
 
 
 @functools.cache
-def windows(split: str) -> torch.Tensor:
+def windows(split: str, encoding: str = "utf-8") -> torch.Tensor:
     """Sequences of a split of ``stdlib-code`` that do not overlap; uint8 [sequences, CONTEXT].
 
     Args:
         split: ``"train"`` or ``"validation"``.
+        encoding: ``"ascii"`` has 128 values, and "?" for every other character.
 
     Raises:
         MissingExtraError: torch or pandas is not installed.
@@ -41,7 +43,7 @@ def windows(split: str) -> torch.Tensor:
     torch = require("torch", "adapt")
     from parsimony.core.data import load
 
-    text = "".join(load("stdlib-code").splits[split]["text"]).encode()
+    text = "".join(load("stdlib-code").splits[split]["text"]).encode(encoding, "replace")
     whole = len(text) // CONTEXT * CONTEXT
     found: torch.Tensor = torch.frombuffer(bytearray(text[:whole]), dtype=torch.uint8)
     return found.view(-1, CONTEXT)
@@ -137,6 +139,9 @@ def train_bytes(
     settings: TrainSettings,
     *,
     at: frozenset[int],
+    texts: torch.Tensor | None = None,
+    prompt: int = 0,
+    loss: Callable[[nn.Module], float] | None = None,
     **options: Any,
 ) -> dict[int, float]:
     """Train in place, and measure the validation loss after the steps in ``at``.
@@ -145,10 +150,14 @@ def train_bytes(
         model: takes ``input_ids`` and ``labels`` of vocabulary 256, as transformers' models do.
         settings: ``batch_size`` counts sequences; no sequence comes twice before all have come.
         at: steps; the last one is ``settings.steps`` as a rule.
+        texts: to train on, [sequences, length]; ``windows("train")`` by default.
+        prompt: leading tokens of a text that are given and not learned.
+        loss: what is measured; ``validation_loss`` by default.
         options: of ``core.training.train``.
 
     Returns:
-        Nats per token by step; not a number at every step where the training diverged.
+        What was measured, nats per token by step; not a number at every step where the training
+        diverged.
     """
     import torch
 
@@ -157,15 +166,16 @@ def train_bytes(
     losses: dict[int, float] = {}
 
     def evaluate(trained: nn.Module, step: int) -> float:
-        losses[step] = validation_loss(trained)
+        losses[step] = (loss or validation_loss)(trained)
         return losses[step]
 
-    rows: Any = _Rows(windows("train"))
+    rows: Any = Texts(windows("train") if texts is None else texts)
+    batches = functools.partial(collate, prompt=prompt)
     state = torch.random.get_rng_state()
     with tempfile.TemporaryDirectory() as folder:
         try:
             train(
-                model, rows, _collate, settings, Path(folder), keep=False,
+                model, rows, batches, settings, Path(folder), keep=False,
                 evaluate=evaluate, evaluate_at=at, **options,
             )  # fmt: skip
         except DivergedError:
@@ -181,28 +191,44 @@ def mean_of_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
     return sum(values) / len(values), interval(values, [0.0] * len(values))
 
 
-def validation_loss(model: nn.Module) -> float:
-    """Mean nats per token over the first ``HELD_OUT`` sequences of the held-out files."""
+def validation_loss(model: nn.Module, encoding: str = "utf-8") -> float:
+    """Mean nats per token over the ``HELD_OUT`` sequences of the held-out files."""
     import torch
 
-    texts = _held_out()
-    training = model.training
+    from parsimony.core.evaluating import evaluating
+
+    texts = held_out(encoding)
+    with evaluating(model), torch.inference_mode():
+        return float(model(input_ids=texts, labels=texts).loss)
+
+
+def sequence_losses(model: nn.Module) -> np.ndarray:
+    """Nats per token of each of the sequences that ``validation_loss`` averages, [HELD_OUT]."""
+    import torch
+
+    texts = held_out()
     model.eval()
     with torch.inference_mode():
-        loss = float(model(input_ids=texts, labels=texts).loss)
-    model.train(training)
-    return loss
+        logits = model(input_ids=texts).logits[:, :-1].transpose(1, 2)
+        losses = torch.nn.functional.cross_entropy(logits, texts[:, 1:], reduction="none")
+    return losses.mean(1).double().numpy()
 
 
 @functools.cache
-def _held_out() -> torch.Tensor:
-    """Spread evenly over the held-out text."""
-    texts = windows("validation")
+def held_out(encoding: str = "utf-8") -> torch.Tensor:
+    """``HELD_OUT`` sequences, spread evenly over the held-out files; int64 [HELD_OUT, CONTEXT]."""
+    texts = windows("validation", encoding)
     return texts[:: len(texts) // HELD_OUT][:HELD_OUT].long()
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Texts:
+    """Sequences as the rows that ``core.training`` takes.
+
+    Attributes:
+        texts: as ``windows`` returns them.
+    """
+
     texts: torch.Tensor
 
     def __len__(self) -> int:
@@ -212,8 +238,11 @@ class _Rows:
         return {"input_ids": self.texts[index]}
 
 
-def _collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+def collate(rows: list[dict[str, Any]], prompt: int = 0) -> dict[str, torch.Tensor]:
+    """A batch of rows of ``Texts``; every byte after the prompt is a label."""
     import torch
 
     texts = torch.stack([row["input_ids"] for row in rows]).long()
-    return {"input_ids": texts, "labels": texts}
+    labels = texts.clone()
+    labels[:, :prompt] = -100
+    return {"input_ids": texts, "labels": labels}

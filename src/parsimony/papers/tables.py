@@ -19,10 +19,10 @@ class MissingTableError(InputError):
 
 
 def published(name: str, origin: str) -> pd.DataFrame:
-    """Read a CSV file from the folder that the environment variable PARSIMONY_DATA names.
+    """Read a CSV or JSONL file from the folder that the environment variable PARSIMONY_DATA names.
 
     Args:
-        name: of the file.
+        name: of the file, below the folder.
         origin: repository and file it was taken from.
 
     Raises:
@@ -34,5 +34,10 @@ def published(name: str, origin: str) -> pd.DataFrame:
             f"this claim needs the table {name}, from {origin}",
             hint=f"Set {FOLDER} to the folder that holds it",
         )
-    table: pd.DataFrame = require("pandas", "plan").read_csv(file)
+    pandas = require("pandas", "plan")
+    if file.suffix == ".jsonl":
+        from parsimony.core.data.files import read_table
+
+        return read_table(file)
+    table: pd.DataFrame = pandas.read_csv(file)
     return table

@@ -1,5 +1,5 @@
-"""One self-contained HTML page from a run folder."""
+"""One self-contained HTML page from a run folder, or from what a command found."""
 
-from parsimony.report.page import write
+from parsimony.report.page import check_name, write, write_page
 
-__all__ = ["write"]
+__all__ = ["check_name", "write", "write_page"]

@@ -9,6 +9,8 @@ from statistics import fmean
 from markupsafe import Markup
 
 from parsimony.core import charts, units
+from parsimony.core import figures as drawing
+from parsimony.core.pages import Page
 from parsimony.report.numbers import Scores, error_tick
 from parsimony.report.schema import Entry, Result, Row, Trial
 
@@ -17,12 +19,32 @@ Events = Sequence[Mapping[str, object]]
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with what to know about it, or ``reason`` alone."""
+    """A drawing with what to know about it, or ``reason`` alone.
+
+    ``legend`` has sign, colour and name of what is drawn, where the drawing does not name it.
+    """
 
     title: str
     svg: Markup | None = None
     note: str = ""
     reason: str = ""
+    legend: Sequence[tuple[str, int | None, str]] = ()
+
+
+def of_page(page: Page) -> list[list[Chart]]:
+    """The figures of each section of a page."""
+    return [
+        [
+            Chart(
+                figure.title,
+                Markup(drawing.draw(figure, f"figure-{place}-{index}")),  # noqa: S704  (as below)
+                figure.note,
+                legend=drawing.legend(figure),
+            )
+            for index, figure in enumerate(section.figures)
+        ]
+        for place, section in enumerate(page.sections)
+    ]
 
 
 def series(result: Result) -> dict[str, int]:

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parsimony.core import units
 from parsimony.report.schema import Interval, Metric
-
-_WRITERS: dict[str, Callable[[float], str]] = {
-    "bytes": units.format_bytes,
-    "seconds": units.format_seconds,
-    "share": units.format_share,
-    "parameters": lambda value: f"{value:,.0f}",
-    "count": lambda value: f"{value:,.0f}",
-    "watt-hours": lambda value: f"{value:.3g} Wh",
-}
 
 
 @dataclass(frozen=True)
@@ -78,9 +69,8 @@ class Scale:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A value of the ledger in its unit: ``(9.1e8, "bytes")`` -> ``"867.8 MiB"``."""
-    write = _WRITERS.get(unit)
-    return write(value) if write else f"{value:.4g} {unit}".rstrip()
+    """A value with its unit: ``(-2.5, "J")`` -> ``"−2.5 J"``."""
+    return _minus(units.write(value, unit))
 
 
 def error(value: float) -> str:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 import parsimony
 from parsimony.core import artifacts, units
 from parsimony.core.errors import InputError
+from parsimony.core.pages import Page
 from parsimony.report import figures, numbers, schema, search
 
 _HERE = Path(__file__).parent
@@ -22,7 +23,8 @@ def write(run: Path, out: Path | None = None) -> Path:
     """Write the report of ``run`` from its files alone and return the path of the page.
 
     Args:
-        run: a run folder with a ``result.json``; what else is missing is named on the page.
+        run: a run folder with a ``page.json``, or with the ``result.json`` of an adaptation; what
+            else that lacks is named on the page.
         out: the file to write; ``<run>/report.html`` when ``None``.
 
     Raises:
@@ -31,12 +33,33 @@ def write(run: Path, out: Path | None = None) -> Path:
         MissingExtraError: matplotlib is not installed.
     """
     target = run / NAME if out is None else out
-    if target.suffix.lower() not in {".html", ".htm"} or target.is_dir():
-        raise InputError("the report is a file that ends in .html", got=str(target))
-    artifacts.write_text(target, _render(run))
+    check_name(target)
+    page = schema.read_page(run)
+    artifacts.write_text(target, _render(run) if page is None else _render_page(page))
     if artifacts.is_sealed(run) and target.resolve() == (run / NAME).resolve():
         _reseal(run)
     return target
+
+
+def write_page(page: Page, out: Path) -> None:
+    """Write a page that no run folder keeps.
+
+    Raises:
+        InputError: ``out`` is not an .html file.
+        MissingExtraError: matplotlib is not installed.
+    """
+    check_name(out)
+    artifacts.write_text(out, _render_page(page))
+
+
+def check_name(target: Path) -> None:
+    """Refuse to write a page over anything else.
+
+    Raises:
+        InputError: the file does not end in .html.
+    """
+    if target.suffix.lower() not in {".html", ".htm"} or target.is_dir():
+        raise InputError("the report is a file that ends in .html", got=str(target))
 
 
 def _reseal(run: Path) -> None:
@@ -57,9 +80,8 @@ def _render(run: Path) -> str:
     if result.searched != result.metric:
         ranked = numbers.Scores.of(result.searched, [])
     steps = search.steps(result)
-    script = (_HERE / "table.js").read_text(encoding="utf-8")
-    template = _environment().get_template(f"{result.kind}.html.j2")
-    return template.render(
+    return _fill(
+        f"{result.kind}.html.j2",
         result=result,
         best=result.recommended,
         ledger=ledger,
@@ -81,11 +103,26 @@ def _render(run: Path) -> str:
         by_memory=figures.quality_by_memory(result, scores),
         curves=[figures.learning_curves(result, ranked, events, n) for n in ("validation", "loss")],
         errors=figures.prediction_errors(result, ledger),
-        version=parsimony.__version__,
-        # Files of this package, not input: they go into the page as they are.
-        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _render_page(page: Page) -> str:
+    return _fill("page.html.j2", page=page, charts=figures.of_page(page))
+
+
+def _fill(template: str, **values: object) -> str:
+    script = (_HERE / "table.js").read_text(encoding="utf-8")
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            **values,
+            version=parsimony.__version__,
+            # Files of this package, not input: they go into the page as they are.
+            style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704
+            script=Markup(script),  # noqa: S704
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
     )
 
 

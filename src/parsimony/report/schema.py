@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from parsimony.core import artifacts
+from parsimony.core import artifacts, pages
 from parsimony.core.errors import ArtifactError
 
 
@@ -189,7 +189,7 @@ class Environment(_Record):
     seed: int | None = None
 
 
-_R = TypeVar("_R", bound=_Record)
+_R = TypeVar("_R", bound=BaseModel)
 
 
 def read_result(run: Path) -> Result:
@@ -226,6 +226,16 @@ def _with_memory(result: Result, ledger: list[Entry] | None) -> Result:
         for row in result.leaderboard
     ]
     return result.model_copy(update={"leaderboard": rows})
+
+
+def read_page(run: Path) -> pages.Page | None:
+    """``page.json``; ``None`` without the file.
+
+    Raises:
+        ArtifactError: not a page.
+    """
+    path = run / pages.FILE
+    return _validate(pages.Page, artifacts.read_json(path), path) if path.is_file() else None
 
 
 def read_ledger(run: Path) -> list[Entry] | None:

@@ -110,7 +110,7 @@ def command(
 
     console = Console(quiet)
     if resume is not None:
-        _refuse_changes(context)
+        options.refuse_changes(context)
     request = workflow.Request(
         model=model,
         data=data,
@@ -147,18 +147,6 @@ def command(
         emit({"run": str(folder), **result})
     else:
         _show(folder, result)
-
-
-def _refuse_changes(context: typer.Context) -> None:
-    """A run goes on with the settings it was started with; any other would be ignored."""
-    from parsimony.core.errors import InputError
-
-    for name, option in options.given(context).items():
-        if name not in ("resume", "json", "quiet"):
-            raise InputError(
-                "--resume goes on with the settings of the run", got=option,
-                hint="Leave out all others but --json and --quiet",
-            )  # fmt: skip
 
 
 def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""``parsimony compress``: ``compress.py`` is the verb itself, other files are commands below it."""
