@@ -199,6 +199,8 @@ class Steps:
                 hint="Its scores are in the run folder; export rtn, gptq, awq or smoothquant",
             )
         self._console.say("Writing the checkpoint, and reading it back")
+        if found is not None:
+            found.leave_activations()  # the export rounds them itself, and twice is not once
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the notes are in the record
             record = save(

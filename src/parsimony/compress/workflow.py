@@ -262,21 +262,10 @@ def planned(model: nn.Module, spec: Spec) -> int:
 
     Args:
         model: on any device.
-        spec: on a uniform grid that is symmetric.
+        spec: on a symmetric grid, or of a code book.
     """
-    total = sum(t.numel() * t.element_size() for t in _stored(model))
-    for layer in block_linears(model).values():
-        weight = matrix(layer)
-        codes = spec.grid.stored_bytes(
-            *weight.shape, weight.element_size(), packed=spec.activations is None
-        )
-        total += sum(codes.values()) - weight.numel() * weight.element_size()
-    return int(total)
-
-
-def _stored(model: nn.Module) -> list[Any]:
-    """The tensors of a checkpoint, tied ones once."""
-    return list({id(t): t for t in model.state_dict(keep_vars=True).values()}.values())
+    grids = dict.fromkeys(block_linears(model), spec.grid)
+    return sum(sizes.planned(model, grids, spec.activations).values())
 
 
 def _carry_out(run: Run, request: Request, job: Job, console: Console) -> dict[str, Any]:
