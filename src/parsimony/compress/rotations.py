@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,11 @@ import torch
 from torch import Tensor, nn
 
 
-@functools.cache
+def has_hadamard(size: int) -> bool:
+    """Whether ``hadamard`` knows a matrix of this size."""
+    return size == 1 or (size % 2 == 0 and (has_hadamard(size // 2) or _paley(size) > 0))
+
+
 def hadamard(size: int) -> Tensor | None:
     """A matrix of plus and minus 1/sqrt(size) with orthonormal rows, [size, size].
 
@@ -21,26 +24,27 @@ def hadamard(size: int) -> Tensor | None:
     Returns:
         ``None`` where these give none.
     """
-    signs = _signs(size)
-    return None if signs is None else signs / math.sqrt(size)
+    return _signs(size) / math.sqrt(size) if has_hadamard(size) else None
 
 
-def _signs(size: int) -> Tensor | None:
+def _paley(size: int) -> int:
+    """Which of Paley's constructions gives a matrix of an even size; 0 for none."""
+    if size % 4 == 0 and _prime(size - 1):
+        return 1
+    return 2 if size % 8 == 4 and _prime(size // 2 - 1) else 0
+
+
+def _signs(size: int) -> Tensor:
     if size == 1:
         return torch.ones(1, 1, dtype=torch.float64)
-    if size % 2:
-        return None
     pair = torch.tensor([[1, 1], [1, -1]], dtype=torch.float64)
-    half = _signs(size // 2)
-    if half is not None:
-        return torch.kron(pair, half)
-    if _prime(size - 1) and size % 4 == 0:
+    if has_hadamard(size // 2):
+        return torch.kron(pair, _signs(size // 2))
+    if _paley(size) == 1:
         return torch.eye(size, dtype=torch.float64) + _conference(size - 1, -1)
-    if _prime(size // 2 - 1) and size % 8 == 4:
-        eye = torch.eye(size // 2, dtype=torch.float64)
-        other = torch.tensor([[1, -1], [-1, -1]], dtype=torch.float64)
-        return torch.kron(_conference(size // 2 - 1, 1), pair) + torch.kron(eye, other)
-    return None
+    eye = torch.eye(size // 2, dtype=torch.float64)
+    other = torch.tensor([[1, -1], [-1, -1]], dtype=torch.float64)
+    return torch.kron(_conference(size // 2 - 1, 1), pair) + torch.kron(eye, other)
 
 
 def _conference(prime: int, sign: int) -> Tensor:

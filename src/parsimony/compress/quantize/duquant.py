@@ -47,7 +47,7 @@ def uniform_rotation(size: int) -> Tensor:
     A product of Givens rotations of neighbouring axes, then axes 0 and size - 1 swapped.
     """
     made = torch.eye(size, dtype=torch.float64)
-    for i in range(size - 1):
+    for i in reversed(range(size - 1)):
         cos, sin = (i + 2) ** -0.5, ((i + 1) / (i + 2)) ** 0.5
         left, right = made[:, i].clone(), made[:, i + 1].clone()
         made[:, i], made[:, i + 1] = cos * left + sin * right, cos * right - sin * left
@@ -79,7 +79,7 @@ def greedy_rotation(
     Returns:
         [size, size], float64, to be multiplied from the right.
     """
-    rows = x.double().reshape(-1, size)
+    rows = x.float().reshape(-1, size)  # only tells where to turn next
     base = uniform_rotation(size)
     product = best = torch.eye(size, dtype=torch.float64)
     least = rows.max() - rows.min()
@@ -87,7 +87,7 @@ def greedy_rotation(
         row, column = divmod(int(rows.abs().argmax()), size)
         inner = torch.block_diag(torch.ones(1, 1, dtype=torch.float64), haar(size - 1, generator))
         turn = _swapped(base @ inner, 0, row % size if released else column)
-        rows, product = rows @ turn, product @ turn
+        rows, product = rows @ turn.float(), product @ turn
         span = rows.max() - rows.min()
         if span < least:
             least, best = span, product

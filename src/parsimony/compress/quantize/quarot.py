@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from parsimony.compress.folding import apart, bias_of, makers, tolerance, unchanged_by
 from parsimony.compress.quantizer import Transform
-from parsimony.compress.rotations import Rotated, hadamard, spread
+from parsimony.compress.rotations import Rotated, has_hadamard, spread
 from parsimony.compress.walk import Block, Group, Walk, matrix
 from parsimony.core.errors import InputError
 
@@ -55,7 +55,7 @@ class QuaRot(Transform):
 
         generator = torch.Generator().manual_seed(seed)
         turn = spread(width, generator)
-        wide = {width} if hadamard(width) is None else set()
+        unknown = set() if has_hadamard(width) else {width}
         for block, groups in zip(blocks, grouped, strict=True):
             _turn_heads(block, groups, _head_size(model), generator)
             for group in groups:
@@ -66,7 +66,7 @@ class QuaRot(Transform):
                     _write(writer, turn)
                     if self.online:
                         _turn_inputs(writer, generator)
-                        wide |= {group.width} if hadamard(group.width) is None else set()
+                        unknown |= set() if has_hadamard(group.width) else {group.width}
         if head.weight is embedding.weight:
             head.weight = nn.Parameter(head.weight.detach().clone())
             model.config.tie_word_embeddings = False  # type: ignore[union-attr]
@@ -79,7 +79,10 @@ class QuaRot(Transform):
                 hint="Its blocks are not of the form that can be rotated; load it again and use "
                 "smoothquant or duquant",
             )
-        return [f"{size} channels have no known Hadamard matrix: Haar's is used" for size in wide]
+        return [
+            f"{size} channels have no known Hadamard matrix: Haar's is used"
+            for size in sorted(unknown)
+        ]
 
 
 class OnlineQuaRot(QuaRot):
