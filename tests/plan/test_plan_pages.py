@@ -21,7 +21,7 @@ from parsimony.plan.laws.chinchilla import EPOCH, Chinchilla
 from parsimony.plan.laws.step_law.grid import KEEP, Surface
 from parsimony.plan.pages import cluster, energy_study, finetuning, fitting, pretraining, sparse
 from parsimony.plan.pages import ledger as graded
-from parsimony.plan.pretraining import loss_curve, plan_pretraining, rates
+from parsimony.plan.pretraining import loss_curve, plan_pretraining
 from parsimony.plan.sparse_pretraining import plan_sparse
 
 
@@ -86,7 +86,7 @@ def test_the_confidence_of_a_plan_is_that_of_two_normal_logarithms() -> None:
     found, notes = plan_pretraining(compute=1e21)
     value = found["value"]
     curve = loss_curve(value["params"], value["tokens"])
-    curve["learning_rate"], _ = rates("constant", value, curve["tokens"].tolist())
+    curve["learning_rate"] = np.linspace(1e-3, 1e-5, len(curve))
     drawn = figures(pretraining.page(found, curve, notes))
     (line,) = drawn["Loss of a run that ends there"].series
     assert (line.x, line.y) == (curve["tokens"].tolist(), curve["loss"].tolist())
@@ -193,3 +193,11 @@ def test_the_differences_of_a_study_are_shares_of_the_baseline() -> None:
     assert page.summary == f"fast: time lower by {-row.value:.1%}."
     slow, fast = figures(page)["Time of a run"].series
     assert (slow.name, slow.y[1], fast.y[1]) == ("slow", 10.1, 5.2)
+
+
+def test_constants_that_are_not_separable_are_neither_shown_nor_drawn(runs: pd.DataFrame) -> None:
+    size = runs["N"].unique()
+    diagonal = pd.DataFrame({"N": size, "D": 20 * size, "loss": EPOCH.loss(size, 20 * size)})
+    page = fitting.page(fit(Chinchilla(), diagonal, bootstraps=5), diagonal)
+    assert [section.title for section in page.sections] == ["Errors"]
+    assert any("not separable" in note for note in page.notes)

@@ -43,11 +43,10 @@ def legend(figure: Figure) -> list[tuple[str, int | None, str]]:
     if isinstance(figure, Intervals):
         return []
     found: list[tuple[str, int | None, str]] = []
-    first = 0
     if isinstance(figure, Contours) and figure.region is not None:
-        first = 1
         found.append(("▓", 0, figure.region[0]))
-    for series, colour in _coloured(figure.series, first):
+    # The first colour is that of the region, whether there is one or not.
+    for series, colour in _coloured(figure.series, int(isinstance(figure, Contours))):
         number = colour or 0
         signs = {
             "line": "━", "dashed": "╍", "ringed": "◉",

@@ -73,6 +73,8 @@ class Plot(_Drawing):
 
     @model_validator(mode="after")
     def _logarithms_exist(self) -> Self:
+        if not any(series.x for series in self.series):
+            raise ValueError(f"the plot '{self.title}' needs a point")
         _positive(self.x, [value for series in self.series for value in series.x])
         _positive(self.y, [v for s in self.series for v in (*s.y, *s.low, *s.high)])
         return self

@@ -77,15 +77,16 @@ def page(
                    style="ringed"),
         ),
     )  # fmt: skip
-    sections = [
-        Section(title="Errors", figures=[agreement, residuals]),
-        Section(
-            title="The law",
-            text="Each run is moved along the law to the median of the other columns; its distance "
-            "to the curve is its own. The band should hold 95 % of new runs.",
-            figures=[_curve(found, x, name, apart) for name in law.columns],
-        ),
-    ]
+    sections = [Section(title="Errors", figures=[agreement, residuals])]
+    if found.separable:  # else a curve over one column alone would lie where nothing is known
+        sections.append(
+            Section(
+                title="The law",
+                text="Each run is moved along the law to the median of the other columns; its "
+                "distance to the curve is its own. The band should hold 95 % of new runs.",
+                figures=[_curve(found, x, name, apart) for name in law.columns],
+            )
+        )
     if cells:
         sections.append(
             Section(

@@ -18,8 +18,6 @@ from parsimony.core.pages import (
     Table,
 )
 
-_AXES = {"operations": "", "watt-hours": "watt-hours"}
-
 
 def page(
     found: list[tuple[str, Entry]], quantities: list[dict[str, Any]], methods: list[dict[str, Any]]
@@ -93,7 +91,7 @@ def _quantity(quantity: str, found: list[tuple[str, Entry]]) -> Plot | None:
                    y=[e.measured for e, _ in alone], style="hollow")
         )  # fmt: skip
     unit = graded[0][1].unit
-    unit = _AXES.get(unit, unit)
+    unit = "count" if unit == "operations" else unit
     return Plot(
         title=quantity.replace("_", " "),
         x=Axis(label="predicted", unit=unit, log=True),
