@@ -82,8 +82,8 @@ def tokenizer(longest: int = 128) -> PreTrainedTokenizerBase:
     Args:
         longest: tokens that the model reads.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     import transformers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     fast: Any = transformers.PreTrainedTokenizerFast  # its types are not whole
     words = [_END, *sorted(pre_tokenizers.ByteLevel.alphabet())]
