@@ -99,11 +99,11 @@ def command(
 
 def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict[str, Any]:
     from parsimony import report
+    from parsimony.cli.main import resumable
     from parsimony.compress import workflow
-    from parsimony.core.errors import InterruptedRun
     from parsimony.core.run import Run
 
-    try:
+    with resumable(folder, workflow.resume_command(folder)):
         if resume:
             result = workflow.resume(folder, console)
         else:
@@ -112,10 +112,6 @@ def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict
         if not run.complete:
             report.write(folder)
             run.finish()
-    except KeyboardInterrupt:
-        if not (folder / "config.json").is_file():
-            raise  # nothing to go on with
-        raise InterruptedRun(workflow.resume_command(folder)) from None
     return result
 
 
