@@ -213,3 +213,24 @@ def test_a_compressed_checkpoint_is_not_compressed_again(
     again = request(str(tmp_path / "run" / "model"), texts, quantize="rtn:w8")
     with pytest.raises(InputError, match="the model must not be quantized already"):
         workflow.compress(again, tmp_path / "again", QUIET)
+
+
+def test_an_encoder_is_retrained_block_by_block_within_the_share(
+    tmp_path: Path, texts: str
+) -> None:
+    bert = str(tiny.write(tmp_path / "bert", "bert"))
+    given: dict[str, object] = {"prune": "magnitude:0.5", "retrain": "biases+norms"}
+    with pytest.raises(InputError, match="retrained by its own loss on texts, and this one has n"):
+        workflow.compress(request(bert, texts, **given), tmp_path / "run", QUIET)
+    given |= {"steps": 0, "reconstruct": 4, "rate": 1e-2}
+    with pytest.raises(BudgetError, match=r"at most 0\.1000% of the parameters may train, but got"):
+        budget = Budget.parse("trainable=0.1%")
+        workflow.compress(request(bert, texts, **given, budget=budget), tmp_path / "run", QUIET)
+    budget = Budget.parse("trainable=10%")
+    asked = request(bert, texts, **given, budget=budget)
+    result = workflow.compress(asked, tmp_path / "run", QUIET)
+    assert [step["step"] for step in result["steps"]] == ["original", "pruned"]
+    assert result["chosen"] == "pruned"
+    kept = masks.load(tmp_path / "run" / "model")
+    model = transformers.AutoModel.from_pretrained(tmp_path / "run" / "model")
+    assert masks.intact(model, kept)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from parsimony.core import artifacts
 from parsimony.core.errors import ArtifactError, InputError
 
-NAME = "masks.safetensors"
+NAME = "masks/keep.safetensors"
+"""Not beside the weights, where serving engines read every safetensors file."""
 Masks = Mapping[str, Tensor]
 
 
@@ -65,7 +66,7 @@ def follows(mask: Tensor, n: int, m: int) -> bool:
 
 
 def save(masks: Masks, folder: Path) -> None:
-    """Write ``masks.safetensors``, one bit per weight."""
+    """Write ``masks/keep.safetensors`` in ``folder``, one bit per weight."""
     from safetensors.numpy import save as to_bytes
 
     packed = {name: np.packbits(mask.cpu().numpy().reshape(-1)) for name, mask in masks.items()}

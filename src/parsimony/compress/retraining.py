@@ -107,13 +107,11 @@ def retrain(
     model.to(settings.device)
     attached = Attached(model, parse(method), masks, settings.seed)
     trainable = sum(p.numel() for p in attached.parameters.values())
-    if allowed is not None and trainable > allowed * total:
+    try:
+        check_share(method, trainable, total, allowed)
+    except BudgetError:
         attached.remove()
-        raise BudgetError(
-            f"at most {allowed:.4%} of the parameters may train",
-            got=f"{method}: {trainable:,} of {total:,}",
-            nearest=f"trainable={trainable / total:.4%}",
-        )
+        raise
     _claim(folder, method, settings)
     frozen = _fingerprints(model, attached)
     train(
@@ -140,6 +138,26 @@ def retrain(
         },
         attached.kept,
     )
+
+
+def check_share(method: str, trainable: int, total: int, allowed: float | None) -> None:
+    """Refuse to train more than is allowed.
+
+    Args:
+        method: for the message.
+        trainable: parameters that would train.
+        total: of the model.
+        allowed: largest share, in (0, 1]; ``None`` for any.
+
+    Raises:
+        BudgetError: with the share that it takes.
+    """
+    if allowed is not None and trainable > allowed * total:
+        raise BudgetError(
+            f"at most {allowed:.4%} of the parameters may train",
+            got=f"{method}: {trainable:,} of {total:,}",
+            nearest=f"trainable={trainable / total:.4%}",
+        )
 
 
 class Sliver(nn.Module):

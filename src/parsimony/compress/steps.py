@@ -111,16 +111,14 @@ class Steps:
         self.score("pruned", model, sparsity=masks.sparsity(found.masks), blocks=found.blocks)
         return found.masks
 
-    def retrain(
-        self, keep: masks.Masks, method: str, steps: int, rate: float, allowed: float | None
-    ) -> None:
+    def retrain(self, keep: masks.Masks, method: str, steps: int, rate: float) -> None:
         """Retrain a sliver of the pruned model and merge it; see ``retraining.retrain``."""
         job = self._job
         settings = retraining.settings(steps, rate, batch_size=job.batch, seed=job.seed)
         with self._console.phase(f"Retraining: {method}", steps) as phase:
             found = retraining.retrain(
                 job.model, keep, WindowRows(job.training), collate_windows, method, settings,
-                self._run.folder / "retraining", allowed=allowed,
+                self._run.folder / "retraining",
                 on_step=lambda step: phase.advance(),
             )  # fmt: skip
         if found.adapter is not None:

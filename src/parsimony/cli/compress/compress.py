@@ -40,7 +40,9 @@ def command(
     retrain: Annotated[
         str | None, _text("--retrain", "What trains after pruning, such as biases+norms+masklora.")
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Of the retraining.")] = 200,
+    steps: Annotated[
+        int, typer.Option("--steps", help="Of the retraining; 0: blocks alone.")
+    ] = 200,
     rate: Annotated[float, typer.Option("--rate", help="Its peak learning rate.")] = 1e-3,
     quantize: Annotated[
         str | None, _text("--quantize", "[TRANSFORM+]METHOD:GRID, such as gptq:w4g128 or nf4.")
