@@ -2,7 +2,7 @@ import warnings
 
 import pytest
 import torch
-from compressed import ARCHITECTURES, model, windows
+from compressed import model, windows
 from correlated import correlated, seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,34 +16,23 @@ from parsimony.compress.statistics import Hessian, Norms
 from parsimony.compress.walk import matrix
 from parsimony.core.errors import InputError
 from parsimony.core.prunable import block_linears
+from parsimony.testing.pruner_contract import PrunerContract
 
-PATTERNS = ("0.5", "2:4", "4:8", "0.3")
+
+class TestMagnitude(PrunerContract):
+    method = "magnitude"
 
 
-@pytest.mark.parametrize("method", sorted(pruners()))
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("target", PATTERNS)
-def test_every_method_removes_what_is_asked_and_nothing_outside_the_blocks(
-    method, architecture, target
-):
-    found, before = model(architecture), model(architecture)
-    pruned = prune(found, target, method, windows(), batch=4)
-    wanted = Target.parse(target)
-    layers = block_linears(found)
-    assert set(pruned.masks) == {f"{name}.weight" for name in layers}
-    assert masking.intact(found, pruned.masks)
-    assert masking.sparsity(pruned.masks) == pytest.approx(wanted.sparsity, abs=0.02)
-    for name, layer in layers.items():
-        mask = pruned.masks[f"{name}.weight"]
-        rows = mask if isinstance(layer, torch.nn.Linear) else mask.T
-        if wanted.pattern:
-            n, m = wanted.pattern
-            assert masking.follows(rows, n, m)
-            assert int((~rows).sum()) == rows.numel() * n // m
-    state = before.state_dict()
-    for name, value in found.state_dict().items():
-        if name not in pruned.masks:
-            assert torch.equal(value, state[name]), name
+class TestRandom(PrunerContract):
+    method = "random"
+
+
+class TestWanda(PrunerContract):
+    method = "wanda"
+
+
+class TestSparseGPT(PrunerContract):
+    method = "sparsegpt"
 
 
 def test_two_of_four_is_what_torch_calls_semi_structured():

@@ -7,7 +7,10 @@ from compressed import model, windows
 from parsimony.compress.grid import Grid
 from parsimony.compress.quantizer import Spec, roundings, transforms
 from parsimony.compress.quantizing import quantize
+from parsimony.compress.walk import matrix
 from parsimony.core.errors import InputError
+from parsimony.core.prunable import block_linears
+from parsimony.testing.quantizer_contract import apart, outputs
 
 
 @pytest.mark.parametrize(
@@ -123,3 +126,24 @@ def test_the_next_block_sees_what_the_quantized_one_makes():
     found = quantize(model("llama"), "rtn:w2", windows())
     errors = [report["error"] for report in found.blocks]
     assert len(errors) == 4 and min(errors) > 0
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "gptq:w4g16",
+        "awq+gptq:w4a8",
+        "smoothquant:w8a8",
+        "quarot-online:w8a8",
+        "duquant:w8a8",
+        "int8",
+    ],
+)
+def test_half_precision_computes_nearly_the_same(spec):
+    found, whole = model("llama").bfloat16(), model("llama").bfloat16()
+    quantized = quantize(found, spec, windows(4))
+    for name, layer in block_linears(found).items():
+        assert layer.weight.dtype is torch.bfloat16
+        assert torch.equal(quantized.codes[name].weight(torch.bfloat16), matrix(layer))
+    off = apart(outputs(found), outputs(whole))
+    assert off < (0.1 if "w8" in spec or spec == "int8" else 0.5)

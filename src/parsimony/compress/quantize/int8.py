@@ -16,7 +16,7 @@ THRESHOLD = 6.0
 
 
 class Int8(Rounding):
-    """Weights by row; tokens too, but for features that exceed 6 in some token of a batch.
+    """Weights by row; tokens too, but for features that reach 6 in some token of a batch.
 
     Dettmers et al. 2022 (arXiv 2208.07339), see ``compress.llm_int8``. The large features' weights
     are what their codes stand for, as in a checkpoint.
@@ -49,6 +49,6 @@ class Int8(Rounding):
 def rounded_but_large(x: Tensor) -> Tensor:
     """Activations [..., features] in 8 bits per token, large features as they are."""
     tokens = x.reshape(-1, x.shape[-1])
-    large = (tokens.abs() > THRESHOLD).any(0)
+    large = (tokens.abs() >= THRESHOLD).any(0)
     small = Int8Rows().codes(tokens.masked_fill(large, 0), name="the activations").weight()
     return torch.where(large, tokens, small).reshape(x.shape)

@@ -178,16 +178,18 @@ def _turn_inputs(layer: nn.Module, generator: torch.Generator) -> None:
 def _fold_gain(norm: nn.Module, readers: Any, turn: Tensor) -> None:
     gain: Tensor = norm.weight.data  # type: ignore[assignment,union-attr]
     for reader in readers:
-        matrix(reader).copy_(matrix(reader).double() * gain.double() @ turn)
+        _turn(matrix(reader), turn, gain)
     gain.fill_(1)
 
 
 def _write(layer: nn.Module, turn: Tensor) -> None:
     """Let what a layer puts out be turned."""
-    matrix(layer).copy_(turn.T @ matrix(layer).double())
+    _turn(matrix(layer).T, turn)
     for bias in bias_of(layer):
-        bias.copy_(bias.double() @ turn)
+        _turn(bias, turn)
 
 
-def _turn(weight: Tensor, turn: Tensor) -> None:
-    weight.copy_(weight.double() @ turn)
+def _turn(weight: Tensor, turn: Tensor, gain: Tensor | None = None) -> None:
+    """Multiply the last axis by ``turn``, and by a gain before that."""
+    wide = weight.double() if gain is None else weight.double() * gain.double()
+    weight.copy_(wide @ turn.to(weight.device))
