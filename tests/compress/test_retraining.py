@@ -198,30 +198,23 @@ def test_checkpointing_changes_no_bit(tmp_path: Path) -> None:
     assert not changed(state(plain), thrifty)
 
 
-SHAPES = {"125m": (768, 12, 12, 3072), "1.3b": (2048, 24, 32, 8192), "2.7b": (2560, 32, 32, 10240)}
+def opt_125m() -> torch.nn.Module:
+    return cost.on_meta(lambda: transformers.OPTForCausalLM(transformers.OPTConfig()))
 
 
-def opt(shape: str) -> torch.nn.Module:
-    width, layers, heads, inner = SHAPES[shape]
-    config = transformers.OPTConfig(
-        hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, ffn_dim=inner,
-        word_embed_proj_dim=width, vocab_size=50272, max_position_embeddings=2048,
-    )  # fmt: skip
-    return cost.on_meta(lambda: transformers.OPTForCausalLM(config))
-
-
-@pytest.mark.parametrize(
-    ("shape", "total", "counts"),
-    [
-        ("125m", 125_239_296, (102_144, 38_400, 121_344, 2_654_208, 3_592_192)),
-        ("1.3b", 1_315_758_080, (542_720, 200_704, 643_072, 14_155_776, 15_635_968)),
-        ("2.7b", 2_651_596_800, (903_680, 332_800, 1_070_080, 23_592_960, 25_508_352)),
-    ],
-)
-def test_counts_are_the_papers(shape: str, total: int, counts: tuple[int, ...]) -> None:
-    methods = ("biases", "norms", "biases+norms", "masklora", "biases+norms+masklora+head")
-    assert [retrainer.count(opt(shape), m) for m in methods] == [(n, total) for n in counts]
-    assert retrainer.count(opt(shape), "lora") == retrainer.count(opt(shape), "scalelora")
+def test_counts_are_the_papers() -> None:
+    """Larger models are claims of the card, and tested there."""
+    counts = {
+        "biases": 102_144,
+        "norms": 38_400,
+        "biases+norms": 121_344,
+        "masklora": 2_654_208,
+        "lora": 2_654_208,
+        "scalelora": 2_654_208,
+        "biases+norms+masklora+head": 3_592_192,
+    }
+    found = {method: retrainer.count(opt_125m(), method) for method in counts}
+    assert found == {method: (count, 125_239_296) for method, count in counts.items()}
 
 
 @pytest.mark.parametrize(

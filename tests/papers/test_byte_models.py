@@ -16,11 +16,14 @@ pytest.importorskip("transformers")
 from parsimony.core.data.builtins import stdlib_code  # noqa: E402
 from parsimony.papers.byte_models import (  # noqa: E402
     CONTEXT,
+    HELD_OUT,
     Run,
     decoder,
     mean_of_seeds,
+    sequence_losses,
     size,
     train_run,
+    validation_loss,
     windows,
 )
 
@@ -102,3 +105,10 @@ def test_errors_of_curves_are_taken_where_both_are_and_after_warm_up() -> None:
     law["loss"] -= [0.0, 0.2]
     inside = np.log(steps[1:4] / 50) / np.log(10)
     assert scaling_laws.mean_error(truth, law) == pytest.approx(np.abs(0.1 - 0.2 * inside).mean())
+
+
+def test_losses_of_sequences_average_to_the_validation_loss() -> None:
+    model = decoder(16, 0)
+    losses = sequence_losses(model)
+    assert losses.shape == (HELD_OUT,) and losses.std() > 0
+    assert losses.mean() == pytest.approx(validation_loss(model), rel=1e-5)

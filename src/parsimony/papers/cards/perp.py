@@ -664,7 +664,7 @@ def _dense(seed: int) -> nn.Module:
     from parsimony.papers.byte_models import decoder, train_bytes
 
     model = decoder(64, seed, layers=3)
-    settings = TrainSettings(4e-3, DENSE_STEPS, batch_size=32, seed=seed)
+    settings = TrainSettings(4e-3, DENSE_STEPS, batch_size=16, seed=seed)
     train_bytes(model, settings, at=frozenset({DENSE_STEPS}))
     return model
 
@@ -681,7 +681,7 @@ def _losses(
     model = copy.deepcopy(_dense(seed))
     masks = prune(model, target, way, _calibration(seed)).masks
     if method:
-        settings = retraining.settings(STEPS, rate, batch_size=32, seed=seed)
+        settings = retraining.settings(STEPS, rate, batch_size=16, seed=seed)
         rows: Any = Texts(windows("train"))
         with tempfile.TemporaryDirectory() as folder:
             retraining.retrain(
