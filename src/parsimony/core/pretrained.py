@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from parsimony.core import registry, stdlib_lm
 from parsimony.core.artifacts import read_json, sha256
 from parsimony.core.errors import ArtifactError, InputError, MissingExtraError, nearest
+from parsimony.core.quiet import unseen
 
 if TYPE_CHECKING:
     from transformers import (
@@ -377,14 +378,15 @@ def load_saved(model: Pretrained, *, coded: bool = False) -> PreTrainedModel:
     logging: Any = transformers.logging
     logging.disable_progress_bar()
     try:
-        found, report = kind.from_pretrained(
-            str(model.path),
-            config=settings,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype="auto",
-            output_loading_info=True,
-        )
+        with unseen():
+            found, report = kind.from_pretrained(
+                str(model.path),
+                config=settings,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype="auto",
+                output_loading_info=True,
+            )
     except SafetensorError as error:
         raise _broken_weights(model, error) from error
     _refuse_random_base(found, report, model)

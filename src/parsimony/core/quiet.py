@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Drop what a library writes to stderr, such as bars that it offers no way to switch off."""
+    with redirect_stderr(io.StringIO()):
+        yield
 
 
 def hush() -> None:

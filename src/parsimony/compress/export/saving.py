@@ -18,6 +18,7 @@ from parsimony.compress.export.fidelity import compare, outputs, relative, round
 from parsimony.compress.export.format import AnyCodes, Format, formats
 from parsimony.core import artifacts
 from parsimony.core.errors import InputError, ParsimonyError, nearest, require
+from parsimony.core.quiet import unseen
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -237,13 +238,14 @@ def _read_back(
 
 def _reload(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     on_cpu = model.device.type == "cpu"
-    reloaded: PreTrainedModel = type(model).from_pretrained(
-        folder,
-        dtype=model.dtype,
-        attn_implementation=model.config._attn_implementation,
-        device_map=None if on_cpu else {"": str(model.device)},
-        local_files_only=True,
-    )
+    with unseen():
+        reloaded: PreTrainedModel = type(model).from_pretrained(
+            folder,
+            dtype=model.dtype,
+            attn_implementation=model.config._attn_implementation,
+            device_map=None if on_cpu else {"": str(model.device)},
+            local_files_only=True,
+        )
     return reloaded.eval()
 
 
