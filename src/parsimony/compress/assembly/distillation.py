@@ -243,8 +243,10 @@ def _ready(
         )
     networks = [unet for unet in (teacher, student) if unet is not None]
     if narrow := {str(unet.dtype) for unet in networks} - {"torch.float32"}:
-        raise InputError("training needs weights in float32", got=min(narrow),
-                         hint="Call .float(), and set precision='bf16' to compute in less")  # fmt: skip
+        raise InputError(
+            "training needs weights in float32", got=min(narrow),
+            hint="Call .float(), and set precision='bf16' to compute in less",
+        )  # fmt: skip
     modes = [unet.training for unet in networks]
     for unet in networks:
         unet.to(settings.device)

@@ -53,7 +53,7 @@ class Plan:
                 light; a level that has one layer, is removed as well or is not innermost; a level
                 removed that is not as wide as the one before it.
         """
-        # Underscored keys are notes of diffusers; one names settings that may fall back to defaults.
+        # Underscored: notes of diffusers, one of which lets settings fall back to defaults.
         config = {k: v for k, v in teacher.config.items() if not k.startswith("_")}
         layers = layers_of(teacher)
         for level in self._light(teacher):
