@@ -136,29 +136,31 @@ def test_the_joint_loss_is_the_weighted_sum_of_three() -> None:
 def test_pieces_train_one_by_one_and_know_nothing_of_each_other(tmp_path: Path) -> None:
     teacher = unet()
     before = state(teacher)
-    recipe = settings(4, 1e-2, batch_size=4)
-    all_of_them, one = (assemble(teacher, Plan(LEVELS)) for _ in range(2))
+    recipe = settings(3, 1e-2, batch_size=4)
+    assert light(teacher, assemble(teacher, Plan(LEVELS))) == ["D0", "D1", "D2", "U0", "U1", "U2"]
+    all_of_them, one = (assemble(teacher, Plan(("D1",))) for _ in range(2))
     start = state(one)
-    assert light(teacher, one) == ["D0", "D1", "D2", "U0", "U1", "U2"]
     steps: list[int] = []
     train_pieces(teacher, all_of_them, rows(), recipe, tmp_path / "all", on_step=steps.append)
+    assert {folder.name for folder in (tmp_path / "all").iterdir()} == {"D1", "U1"}
     train_pieces(teacher, one, rows(), recipe, tmp_path / "one", names=["U1"])
-    assert steps == [1, 2, 3, 4] * 6
+    assert steps == [1, 2, 3] * 2
     assert not changed(teacher, before)
     moved = changed(one, start)
     assert moved and all(name.startswith("up_blocks.1.") for name in moved)
-    assert changed(all_of_them, start) == {n for n in start if "_blocks." in n and "mid" not in n}
+    assert {
+        name.rsplit("_blocks.")[0] + name.split(".")[1] for name in changed(all_of_them, start)
+    } == {"down1", "up1"}
     assert all(torch.equal(one.state_dict()[n], all_of_them.state_dict()[n]) for n in moved)
 
 
 def test_a_piece_comes_nearer_to_its_teacher(tmp_path: Path) -> None:
     teacher = unet()
-    student = assemble(teacher, Plan(LEVELS))
-    before = {name: Piece(teacher, student, name)(**batch())["loss"].item() for name in LEVELS}
-    train_pieces(teacher, student, rows(400), settings(40, 3e-3, batch_size=8), tmp_path,
-                 names=list(LEVELS), keep=False)  # fmt: skip
-    for name in LEVELS:
-        assert Piece(teacher, student, name)(**batch())["loss"].item() < before[name]
+    student = assemble(teacher, Plan(("D1",)))
+    before = Piece(teacher, student, "U1")(**batch())["loss"].item()
+    train_pieces(teacher, student, rows(200), settings(25, 3e-3, batch_size=8), tmp_path,
+                 names=["U1"], keep=False)  # fmt: skip
+    assert Piece(teacher, student, "U1")(**batch())["loss"].item() < before
 
 
 def test_the_rate_is_constant_and_no_weight_decays() -> None:
@@ -195,9 +197,9 @@ def test_a_stopped_training_ends_as_one_that_was_never_stopped(tmp_path: Path) -
     teacher = unet()
     whole = assemble(teacher, Plan(LEVELS))
     parts = copy.deepcopy(whole)
-    recipe = settings(6, 1e-3, batch_size=4)
+    recipe = settings(4, 1e-3, batch_size=4)
     train_joint(teacher, whole, rows(), recipe, tmp_path / "whole")
-    train_joint(teacher, parts, rows(), recipe, tmp_path / "parts", stop_after=3)
+    train_joint(teacher, parts, rows(), recipe, tmp_path / "parts", stop_after=2)
     again = assemble(teacher, Plan(LEVELS))
     train_joint(teacher, again, rows(), recipe, tmp_path / "parts")
     assert not changed(again, state(whole))

@@ -166,7 +166,7 @@ def base_macs() -> Measurement:
 
 @claim(
     name="base-conv-linear",
-    statement="Cost of a step of its UNet with light blocks throughout (BK-SDM-Base), without attention's products.",
+    statement="Cost of a step of BK-SDM-Base, without attention's products.",
     published=223.672,
     source="derived",
     unit="G multiply-adds",
@@ -208,7 +208,7 @@ def small_macs() -> Measurement:
 
 @claim(
     name="small-conv-linear",
-    statement="Cost of a step of the same without a middle (BK-SDM-Small), without attention's products.",
+    statement="Cost of a step of BK-SDM-Small, without attention's products.",
     published=217.645,
     source="derived",
     unit="G multiply-adds",
@@ -250,7 +250,7 @@ def tiny_macs() -> Measurement:
 
 @claim(
     name="tiny-conv-linear",
-    statement="Cost of a step of the same of three levels (BK-SDM-Tiny), without attention's products.",
+    statement="Cost of a step of BK-SDM-Tiny, without attention's products.",
     published=204.953,
     source="derived",
     unit="G multiply-adds",
@@ -291,7 +291,7 @@ def shallow_macs() -> Measurement:
 
 @claim(
     name="shallow-conv-linear",
-    statement="Cost of a step of its UNet with light blocks on the two outer levels, without attention's products.",
+    statement="Cost of a step of its UNet with two light levels, without attention's products.",
     published=265.400,
     source="derived",
     unit="G multiply-adds",
@@ -332,7 +332,7 @@ def no_middle_macs() -> Measurement:
 
 @claim(
     name="no-middle-conv-linear",
-    statement="Cost of a step of its UNet without a middle alone, without attention's products.",
+    statement="Cost of a step of its UNet without a middle, without attention's products.",
     published=332.584,
     source="derived",
     unit="G multiply-adds",
