@@ -76,7 +76,9 @@ def teacher(steps: int = 400) -> UNet2DConditionModel:
 
 
 @functools.cache
-def assembled(seeds: int = 3, pieces: int = 60, joint: int = 60) -> dict[str, np.ndarray]:
+def assembled(
+    seeds: int = 3, pieces: int = 60, joint: int = 60, taught: int = 400
+) -> dict[str, np.ndarray]:
     """Errors of one light UNet after three trainings of ``pieces + joint`` gradient steps.
 
     Every block of the teacher is made light. Arms: ``"pieces first"`` trains each light block for
@@ -87,6 +89,7 @@ def assembled(seeds: int = 3, pieces: int = 60, joint: int = 60) -> dict[str, np
         seeds: of the order of images, of noise and, from scratch, of weights.
         pieces: steps.
         joint: steps.
+        taught: steps of the teacher's own training.
 
     Returns:
         Mean squared error of the predicted noise, [seeds, held-out rows], by arm.
@@ -94,7 +97,7 @@ def assembled(seeds: int = 3, pieces: int = 60, joint: int = 60) -> dict[str, np
     numpy = require("numpy", "compress")
     from parsimony.compress.assembly import Plan, assemble, train_joint, train_pieces
 
-    old, plan = teacher(), Plan(light=("D0", "D1", "D2"))
+    old, plan = teacher(taught), Plan(light=("D0", "D1", "D2"))
     errors: dict[str, list[Any]] = {"pieces first": [], "joint only": [], "from scratch": []}
     for seed in range(1, seeds + 1):
         student = assemble(old, plan)

@@ -205,6 +205,20 @@ def test_a_stopped_training_ends_as_one_that_was_never_stopped(tmp_path: Path) -
     assert not changed(again, state(whole))
 
 
+def test_checkpointing_changes_no_weight_and_is_off_afterwards(tmp_path: Path) -> None:
+    teacher = unet()
+    plain = assemble(teacher, Plan(LEVELS))
+    again = copy.deepcopy(plain)
+    recomputed = []
+    again.down_blocks[0].resnets[0].register_forward_hook(lambda *_: recomputed.append(1))
+    for name, student in [("plain", plain), ("again", again)]:
+        recipe = settings(2, 1e-3, batch_size=4, checkpointing=name == "again")
+        train_joint(teacher, student, rows(), recipe, tmp_path / name, keep=False)
+    assert len(recomputed) == 4
+    assert not changed(again, state(plain))
+    assert not again.is_gradient_checkpointing
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

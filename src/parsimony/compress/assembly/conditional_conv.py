@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from parsimony.compress.assembly.light_blocks import origins
-from parsimony.core import unets
+from parsimony.core import artifacts, unets
 from parsimony.core.errors import ArtifactError, InputError
 
 if TYPE_CHECKING:
@@ -144,10 +145,9 @@ def save(unet: UNet2DConditionModel, folder: Path) -> None:
     if not any(isinstance(module, ConditionalConv2d) for module in unet.modules()):
         raise InputError("the network has no conditional convolutions",
                          hint="Save it with save_pretrained")  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
     unet.save_config(folder)
     weights = {name: value.contiguous() for name, value in unet.state_dict().items()}
-    save_file(weights, folder / FILE)
+    artifacts.write_bytes(folder / FILE, to_bytes(weights))
 
 
 def load(folder: Path) -> UNet2DConditionModel:

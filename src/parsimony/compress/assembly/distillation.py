@@ -189,8 +189,8 @@ def train_pieces(
     chosen = light(teacher, student) if names is None else names
     for name in chosen:
         piece = Piece(teacher, student, name)
-        with _ready(teacher, student, rows, settings):
-            train(piece, rows, collate, settings, folder / name, on_step=on_step, **options)
+        with _ready(teacher, student, rows, settings) as own:
+            train(piece, rows, collate, own, folder / name, on_step=on_step, **options)
 
 
 def train_joint(
@@ -221,8 +221,8 @@ def train_joint(
         InputError: see ``Joint``; rows or weights that do not fit.
     """
     joint = Joint(teacher, student, weights)
-    with _ready(teacher, student, rows, settings):
-        train(joint, rows, collate, settings, folder, on_step=on_step, **options)
+    with _ready(teacher, student, rows, settings) as own:
+        train(joint, rows, collate, own, folder, on_step=on_step, **options)
 
 
 @contextlib.contextmanager
@@ -231,8 +231,11 @@ def _ready(
     student: UNet2DConditionModel,
     rows: NoisedRows,
     settings: TrainSettings,
-) -> Iterator[None]:
-    """Both on the device, checked, the teacher frozen; all as before afterwards but the device."""
+) -> Iterator[TrainSettings]:
+    """Both on the device, checked, the teacher frozen; all as before afterwards but the device.
+
+    Yields the settings for the trainer, which cannot switch checkpointing on in these networks.
+    """
     unets.check(student)
     channels, width = rows.latents.shape[1], rows.contexts.shape[2]
     wanted = student.config.in_channels, unets.context_width(student)
@@ -252,9 +255,12 @@ def _ready(
         unet.to(settings.device)
     if teacher is not None:
         teacher.eval()
+    if settings.checkpointing:
+        student.enable_gradient_checkpointing()
     try:
-        yield
+        yield dataclasses.replace(settings, checkpointing=False)
     finally:
+        student.disable_gradient_checkpointing()
         for unet, mode in zip(networks, modes, strict=True):
             unet.train(mode)
 
