@@ -28,6 +28,9 @@ from parsimony.compress.llm_int8 import RowCodes
 from parsimony.core.errors import InputError
 
 
+BOOKS = ("nf4", "fp4")
+
+
 class BitsAndBytes(Format):
     """Code books and int8 rows, for transformers with bitsandbytes."""
 
@@ -47,6 +50,11 @@ class BitsAndBytes(Format):
                 got=self.activations,
                 hint="Quantize the weights on an integer grid, such as '8'",
             )
+        for codes in self.codes.values():
+            if isinstance(codes, BlockCodes) and codes.grid.book not in BOOKS:
+                raise InputError(
+                    f"bitsandbytes has the code books {' and '.join(BOOKS)}", got=codes.grid.book
+                )
         kinds = sorted({_kind(codes) for codes in self.codes.values()})
         if len(kinds) > 1:
             raise InputError(
