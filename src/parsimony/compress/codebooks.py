@@ -32,6 +32,7 @@ METADATA = 256  # bytes in a file that tell a weight's type, shape and block
 _TINY = 1e-38  # in place of an absmax of zero, whose block becomes zeros
 
 _HALF_FP4 = [0, 0.0625, 8, 12, 4, 6, 2, 3]  # twelfths; the upper eight are these, negated
+_DRAWN = 2 * torch.rand(15, generator=torch.Generator().manual_seed(0)) - 1
 _CODES = {
     "nf4": [
         -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
@@ -41,7 +42,7 @@ _CODES = {
     ],
     "fp4": [sign * code / 12 for sign in (1, -1) for code in _HALF_FP4],
     "int4": [code / 7 for code in range(-7, 8)],
-    "random4": [0.0, *(torch.rand(15, generator=torch.Generator().manual_seed(0)) * 2 - 1).tolist()],
+    "random4": [0.0, *_DRAWN.tolist()],
 }  # fmt: skip
 _NAME = re.compile(rf"({'|'.join(_CODES)})(?:b([0-9]+))?(-dq)?")
 

@@ -124,7 +124,7 @@ def preview(request: Request, console: Console) -> dict[str, Any]:
     }
     if (needed := _memory(request, job)) is not None:
         found["peak_memory"] = needed.total
-    found["sizes"] = {str(spec): planned(job.model, spec) for spec in _specs(request, job)}
+    found["sizes"] = {str(s): _planned(job.model, s) for s in _specs(request, job)}
     return found
 
 
@@ -235,7 +235,7 @@ def _specs(request: Request, job: Job) -> list[Spec]:
         specs = [Spec.parse(f"{way}:{tail}") for way in _WAYS]
         if not _divides(job.model, specs[0]):
             continue
-        found.append(planned(job.model, specs[0]))
+        found.append(_planned(job.model, specs[0]))
         if found[-1] <= limit:
             return specs
     least = min(found) / job.bytes
@@ -253,26 +253,8 @@ def _divides(model: nn.Module, spec: Spec) -> bool:
     return group is None or not any(width % group for width in widths)
 
 
-def planned(model: nn.Module, spec: Spec) -> int:
-    """Bytes of the tensors of a checkpoint whose block layers are quantized so, from shapes alone.
-
-    Args:
-        model: on any device.
-        spec: on a uniform grid that is symmetric.
-    """
-    total = sum(t.numel() * t.element_size() for t in _stored(model))
-    for layer in block_linears(model).values():
-        weight = matrix(layer)
-        codes = spec.grid.stored_bytes(
-            *weight.shape, weight.element_size(), packed=spec.activations is None
-        )
-        total += sum(codes.values()) - weight.numel() * weight.element_size()
-    return int(total)
-
-
-def _stored(model: nn.Module) -> list[Any]:
-    """The tensors of a checkpoint, tied ones once."""
-    return list({id(t): t for t in model.state_dict(keep_vars=True).values()}.values())
+def _planned(model: nn.Module, spec: Spec) -> int:
+    return sum(sizes.planned(model, spec).values())
 
 
 def _carry_out(run: Run, request: Request, job: Job, console: Console) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from parsimony.core.errors import InputError
-
 from parsimony.core.evaluating import evaluating
 
 

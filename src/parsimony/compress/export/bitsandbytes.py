@@ -27,7 +27,6 @@ from parsimony.compress.export.format import AnyCodes, Format
 from parsimony.compress.llm_int8 import RowCodes
 from parsimony.core.errors import InputError
 
-
 BOOKS = ("nf4", "fp4")
 
 
