@@ -76,7 +76,7 @@ class Sampling:
 
 
 GREEDY = Sampling()
-_NEVER = [-1]  # no token's id; without any, transformers would take the model's own
+_NEVER = [2**31 - 1]  # no token's id; without any, transformers would take the model's own
 
 
 def answers(

@@ -93,7 +93,7 @@ def command(
         return
     others = [Run.open(each, complete=True).read("result.json") for each in beside or ()]
     folder = resume or out or new_folder(Path("runs"), f"{Path(model).name}-generation")
-    result = _run(request, folder, resume is not None, console)
+    result = _run(request, folder, resume is not None, console, others)
     together([result, *others])
     if json:
         emit({"run": str(folder), **result, **({"beside": others} if others else {})})
@@ -126,17 +126,17 @@ def _whole(option: str, word: str) -> int:
         raise InputError(f"{option} takes whole numbers with commas between", got=word) from None
 
 
-def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict[str, Any]:
+def _run(
+    request: Request, folder: Path, resume: bool, console: Console, others: list[dict[str, Any]]
+) -> dict[str, Any]:
     from parsimony import report
     from parsimony.compress.generation_study import study
     from parsimony.core.errors import InterruptedRun
     from parsimony.core.run import Run
 
     try:
-        if resume:
-            result = study.resume(folder, console)
-        else:
-            result = study.study(request, folder, console)
+        done = study.resume(folder, console) if resume else None
+        result = done or study.study(request, folder, console, others)
         run = Run(folder)
         if not run.complete:
             report.write(folder)

@@ -25,6 +25,7 @@ from parsimony.compress.codebooks import (
 )
 from parsimony.compress.export.format import AnyCodes, Format
 from parsimony.compress.llm_int8 import RowCodes
+from parsimony.core import precision
 from parsimony.core.errors import InputError
 
 BOOKS = ("nf4", "fp4")
@@ -123,9 +124,7 @@ class BitsAndBytes(Format):
 
     def ready(self, reloaded: nn.Module) -> None:
         """Keep the codes in the order of the file; some processors' kernels would change it."""
-        for module in reloaded.modules():
-            if hasattr(module, "support_avx512bf16_for_cpu"):
-                module.support_avx512bf16_for_cpu = False
+        precision.keep_codes(reloaded)
 
     def weight(self, layer: nn.Module) -> Tensor:
         """What the library makes of the codes."""

@@ -18,6 +18,7 @@ from parsimony.core.run import Run
 if TYPE_CHECKING:
     from parsimony.compress.generation_study.study import Job
 
+KIND = "generation-study"
 COUNTED = ("nats", "distinct_1", "distinct_2", "distinct_3", "repetition", "length")
 _EPSILON = 1e-12
 _SHARED = ("texts", "settings", "lengths", "seeds")
@@ -88,7 +89,7 @@ def analyse(run: Run, job: Job) -> dict[str, Any]:
         f"the perplexity of texts is that under {job.reference}",
     ]
     return {
-        "kind": "generation-study",
+        "kind": KIND,
         "model": {"name": job.original.name, "sha256": job.original.sha256},
         "reference": job.reference,
         "device": job.model.device.type,

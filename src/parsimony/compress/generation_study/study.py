@@ -13,6 +13,7 @@ import functools
 import hashlib
 import shlex
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from parsimony.compress import sizes
 from parsimony.compress.codebooks import BlockGrid
 from parsimony.compress.evaluation import loss_per_token
 from parsimony.compress.generation_study import cost, divergence, texts
-from parsimony.compress.generation_study.analysis import analyse
+from parsimony.compress.generation_study.analysis import KIND, analyse, together
 from parsimony.compress.generation_study.design import (
     Cell,
     Design,
@@ -123,17 +124,26 @@ class Subject:
         return made
 
 
-def study(request: Request, folder: Path, console: Console) -> dict[str, Any]:
+def study(
+    request: Request, folder: Path, console: Console, beside: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """Run a study into a new folder; returns its ``result.json``.
 
+    Args:
+        request: what to do.
+        folder: new or empty.
+        console: where progress is shown.
+        beside: results of studies that it will stand in one table with.
+
     Raises:
-        InputError: a setting, the model or the data is at fault.
+        InputError: a setting, the model or the data is at fault; of ``together``.
     """
     check(request)
     run = Run.create(folder, provenance(request, Request()), request.seed)
     with run.locked():
         try:
             job = read(request, console)
+            together([{"kind": KIND, "identity": job.identity()}, *beside])
         except Exception:
             shutil.rmtree(folder)  # nothing was spent yet
             raise
