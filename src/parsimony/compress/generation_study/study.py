@@ -263,9 +263,9 @@ def _carry_out(run: Run, job: Job, console: Console) -> dict[str, Any]:
         console.say(f"  {note}")
     for method in job.methods:
         subject, name = Subject(job, method), plain(method)
-        work = {f"cells/{name}_predictions.json": functools.partial(_predict, job, subject)}
+        work = {f"cells/{name}_predictions.json": functools.partial(predictions, job, subject)}
         for cell in job.design.cells(method):
-            work[cell.file] = functools.partial(_write, job, subject, cell)
+            work[cell.file] = functools.partial(write, job, subject, cell)
         work[f"cells/{name}_cost.json"] = functools.partial(_cost, job, subject)
         with console.phase(f"{method}: {len(work) - 2} ways to write", len(work)) as phase:
             for file, compute in work.items():
@@ -279,7 +279,7 @@ def _carry_out(run: Run, job: Job, console: Console) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _predict(job: Job, subject: Subject) -> dict[str, Any]:
+def predictions(job: Job, subject: Subject) -> dict[str, Any]:
     """Losses of held-out windows, and distances to the original's predictions, a value each."""
     found: dict[str, Any] = {
         "nats": loss_per_token(job.windows, job.request.batch).rows(subject.model).tolist()
@@ -310,7 +310,7 @@ def _logits(model: nn.Module, ids: Tensor) -> Tensor:
     return logits.float()
 
 
-def _write(job: Job, subject: Subject, cell: Cell) -> dict[str, Any]:
+def write(job: Job, subject: Subject, cell: Cell) -> dict[str, Any]:
     """The texts of one cell, and what is counted in each."""
     end = job.tokenizer.eos_token_id
     stops = [] if end is None else [end]
