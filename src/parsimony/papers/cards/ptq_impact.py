@@ -216,7 +216,7 @@ def _falls(method: str) -> Measurement:
 
 def _peak(method: str) -> Measurement:
     """KL times T in the middle, over what it is below and above: the smaller excess."""
-    from parsimony.core.trials import Interval, paired
+    from parsimony.core.trials import paired
 
     def scaled(temperatures: tuple[float, ...]) -> np.ndarray:
         return sum(t * _distance(method, t) for t in temperatures) / len(temperatures)  # type: ignore[return-value]
