@@ -62,11 +62,11 @@ def test_a_dry_run_predicts_and_writes_nothing(
     tmp_path: Path, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, shown, _ = call(capsys, *common(place), "--budget", "size=60%", "--dry-run", "--quiet")
+    code, shown, _ = call(capsys, *common(place), "--budget", "size=45%", "--dry-run", "--quiet")
     assert code == 0
     lines = shown.splitlines()
     assert lines[0].endswith(" stored")
-    assert [line.split(":w4g32")[0] for line in lines[1:4]] == ["rtn", "gptq", "awq"]
+    assert [line.split(":w4g32")[0] for line in lines[1:4]] == ["rtn", "gptq", "awq+rtn"]
     assert lines[-1].startswith("calibration: ") and lines[-1].endswith("predicted at the peak")
     assert not list(tmp_path.iterdir())
 
@@ -77,7 +77,7 @@ def test_a_dry_run_predicts_and_writes_nothing(
         (["--prune", "wanda:2:5"], 2, "the pattern 2:5 needs a multiple of 5 inputs"),
         (["--budget", "size=1%"], 3, "the checkpoint must take at most 1.0% of"),
         (["--quantize", "gptq:w4g16", "--budget", "memory=100kB"], 3, "the calibration needs"),
-        (["--quantize", "quarot+gptq:w9"], 2, "a grid has 2 to 8 bits"),
+        (["--quantize", "awq+gptq:w9"], 2, "a grid has 2 to 8 bits"),
         (["--prune", "wanda:50%", "--retrain", "masklora:rank=3"], 2, "masklora has the options"),
         (["--resume", "nowhere"], 2, "--resume goes on with the settings of the run"),
     ],
@@ -92,3 +92,17 @@ def test_what_is_refused(
     )  # fmt: skip
     assert ended == code, said
     assert text in said and not shown
+
+
+def test_a_checkpoint_is_checked_without_being_loaded(
+    tmp_path: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert call(capsys, *common(place), "--quantize", "rtn:w4g16", "--out", out, "-q")[0] == 0
+    code, shown, _ = call(capsys, "check", out / "model")
+    assert code == 0
+    assert shown.startswith(f"{out / 'model'} is sound: 28 layers in codes (28 in 4 bits), ")
+    assert json.loads(call(capsys, "check", out / "model", "--json")[1])["layers"] == 28
+    (out / "model" / "extra.pt").write_bytes(b"\x80\x02}q\x00.")
+    code, _, said = call(capsys, "check", out / "model")
+    assert code == 2 and "extra.pt" in said

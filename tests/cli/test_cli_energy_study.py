@@ -12,6 +12,7 @@ import pytest
 
 from parsimony.cli import main
 from parsimony.core import artifacts
+from parsimony.core.pages import Page
 
 ARMS = """
 import os, signal
@@ -88,3 +89,16 @@ def test_a_killed_study_is_resumed(config: Path, capsys) -> None:
 def test_a_config_or_a_folder(config: Path, capsys, words: tuple[str, ...]) -> None:
     assert call(*words) == 2
     assert "a study needs either its CONFIG or --resume with its folder" in capsys.readouterr().err
+
+
+def test_a_study_keeps_its_page_and_report_draws_it(config: Path, capsys) -> None:
+    assert call(str(config), "--out", "run", "--quiet") == 0
+    page = Page.model_validate(artifacts.read_json(Path("run/page.json")))
+    assert page.title == "fast against slow"
+    drawn = {figure.title for section in page.sections for figure in section.figures}
+    assert "Time of a run" in drawn
+    with pytest.raises(SystemExit) as stop:
+        main(["report", "run", "--quiet"])
+    assert not stop.value.code
+    artifacts.verify(Path("run"))
+    assert "fast against slow" in Path("run/report.html").read_text(encoding="utf-8")

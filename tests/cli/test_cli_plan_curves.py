@@ -53,7 +53,12 @@ def test_the_constants_come_back(curves: Path, capsys: pytest.CaptureFixture[str
     truth = float(KAPLAN.loss(2e8, 1e5, 2**20))
     assert told.loc[0, "value"] == pytest.approx(truth, rel=2e-3)
     assert found["losses"][0]["value"] == told.loc[0, "value"]
-    code, out, _ = call(capsys, *arguments, "--at", folder / "at.csv")
+    code, out, _ = call(
+        capsys, *arguments, "--at", folder / "at.csv", "--report", folder / "a.html"
+    )
+    page = (folder / "a.html").read_text(encoding="utf-8")
+    assert "Critical batch size over the loss" in page
+    assert "Of N parameters after S steps of B tokens." in page
     assert code == 0
     assert "B_star" in out
     assert "95 % of 3 resamples" in out

@@ -159,3 +159,15 @@ def test_runs_is_where_past_errors_are_looked_for(
     artifacts.write_text(tmp_path / "runs" / "a" / ledger.FILE, "{")
     code, _, err = call(models / "bare", models / FAST[0], *FAST[1:], "--quiet")
     assert code == 2 and "must be JSON" in err
+
+
+def test_the_report_shows_memory_by_part(call: Call) -> None:
+    words = ("full", *FAST, "--rank", "2", "--report", "page.html")
+    found = figures(call, *words[:-2])
+    code, _, err = call(*words)
+    assert code == 0 and "The report is written to page.html" in err
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert sum(found["memory"].values()) == found["footprint"]["peak_memory"]["value"]
+    for part in ("weights", "optimizer state", "gradients and activations"):
+        assert found["memory"][part] > 0 and part in page
+    assert "full on t.csv" in page and "lora r=2 takes" in page

@@ -15,6 +15,7 @@ import yaml
 
 from parsimony.cli import main
 from parsimony.core import artifacts
+from parsimony.core.pages import Page
 from parsimony.plan.cluster import hardware
 
 MODEL = "layers=2,hidden=32,heads=4,vocabulary=256,positions=16"
@@ -66,6 +67,14 @@ def test_a_run(capsys: pytest.CaptureFixture[str], plan: str, tmp_path: Path) ->
     assert second.startswith("A step took ") and "with the measured figures" in second
     assert "of the peak while computing" in third
     assert last == f"Plan again with: parsimony plan cluster MODEL {folder}/cluster.yaml"
+    page = Page.model_validate(json.loads((folder / "page.json").read_text()))
+    loss, taken = page.sections[0].figures
+    assert loss.series[0].y == found["losses"]
+    parts = dict(taken.rows)
+    told = ("predicted", "predicted_seconds"), (
+        "predicted with the measured figures", "seconds_with_measured_figures"
+    )  # fmt: skip
+    assert all(sum(parts[row]) == pytest.approx(found[name]) for row, name in told)
     code, _, err = call(capsys, "cluster", MODEL, str(folder / "cluster.yaml"), "--batch", "4",
                         "--sequence", "16")  # fmt: skip
     assert (code, err) == (0, "")

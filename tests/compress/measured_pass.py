@@ -1,4 +1,4 @@
-"""Peak memory of a pass with a journal beside its prediction; ``python measured_pass.py FOLDER``."""
+"""Peak memory of a pass beside its prediction; ``python measured_pass.py FOLDER``."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from compressed import ARCHITECTURES, model, windows
@@ -156,6 +158,23 @@ def test_a_dead_input_costs_nothing_and_a_broken_hessian_falls_back_to_wanda():
 def test_bad_input_is_explained(call, text):
     with pytest.raises(InputError, match=text):
         call()
+
+
+def test_too_few_tokens_for_a_hessian_are_told_with_their_count():
+    few = windows(count=2, length=12)
+    with pytest.warns(UserWarning, match="24 tokens of calibration are fewer than the 64 inputs"):
+        prune(model("llama"), "0.5", "sparsegpt", few)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prune(model("llama"), "0.5", "wanda", few)
+
+
+def test_a_quantized_model_is_refused():
+    found = model("llama")
+    layer = found.model.layers[1].mlp.up_proj
+    layer.weight = torch.nn.Parameter(layer.weight.data.to(torch.int8), requires_grad=False)
+    with pytest.raises(InputError, match=r"layers.1.mlp.up_proj: pruning needs floating-point"):
+        prune(found, "0.5")
 
 
 def test_masks_survive_the_disk_and_know_a_kept_zero(tmp_path):

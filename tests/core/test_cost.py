@@ -177,6 +177,8 @@ def test_the_optimizers_state_is_counted() -> None:
     plain = traced("bert", 1, sgd)
     assert found.peak_bytes - plain.peak_bytes >= found.trainable_bytes
     assert found.flops == plain.flops
+    assert plain.state_bytes == 0
+    assert found.state_bytes == pytest.approx(2 * found.trainable_bytes, rel=0.01)  # two moments
 
 
 def test_training_less_takes_less() -> None:

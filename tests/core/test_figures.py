@@ -118,6 +118,14 @@ def test_a_region_that_is_nowhere_is_not_drawn() -> None:
     assert drawn(figures.draw(flat, "c"), "fill-opacity: 0.2") == []
 
 
+def test_points_over_contours_keep_their_colour_without_a_region() -> None:
+    best = [Series(name="best", x=[0.5], y=[0.5])]
+    bare = Contours(title="t", x=ACROSS, y=ALONG, xs=[0, 1], ys=[0, 1], z=[[3, 4], [5, 6]],
+                    levels=[4.5], series=best)  # fmt: skip
+    assert figures.legend(bare) == [("■", 1, "best")]
+    assert "var(--series-2" in figures.draw(bare, "c")
+
+
 def test_estimates_lie_on_one_scale_with_their_intervals() -> None:
     rows = [Estimate(name="one", value=-1, low=-2, high=0), Estimate(name="two", value=2)]
     svg = figures.draw(

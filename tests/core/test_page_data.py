@@ -94,6 +94,7 @@ def test_a_logarithm_of_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     ("kind", "change", "text"),
     [
+        (0, {"series": [{"name": "s", "x": [], "y": []}]}, "the plot 'Loss' needs a point"),
         (1, {"z": [[1, 2, 3]]}, "z needs one row for every y"),
         (1, {"xs": [0, 1, 2]}, "needs positive values"),
         (2, {"rows": [("first", [1])]}, "every bar needs one length for each part"),

@@ -116,7 +116,7 @@ def test_a_hub_name_is_asked_for_and_its_failure_named(no_hub: list[str]) -> Non
 def test_an_unknown_name_hints_at_the_nearest(no_hub: list[str]) -> None:
     assert refused(pretrained.find, "minilmm") == (
         "a model is a built-in name, a folder, or a hub name 'owner/name', but got 'minilmm'. "
-        "Did you mean 'minilm'? Known: minilm"
+        "Did you mean 'minilm'? Known: minilm, stdlib-lm"
     )
     assert no_hub == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import diffusion_toys as toys
@@ -193,10 +192,10 @@ def test_tokens_outside_the_vocabulary_are_refused(which: str, token: int) -> No
         sample(Toy(toys.uniform), PROMPT, Sampling(2, 2, 2, **{which: (token,)}))
 
 
-def test_noise_is_finer_than_in_single_precision() -> None:
-    """A token of chance e^-20 must not win by a draw that float32 rounds to 1."""
-    logits = torch.full((VOCABULARY,), -20.0)
-    logits[0] = 0.0
+@pytest.mark.parametrize("temperature", [0.0, 1e-9])
+def test_candidates_are_taken_in_double_precision(temperature: float) -> None:
+    logits = torch.zeros(VOCABULARY, dtype=torch.float64)
+    logits[2], logits[4] = 1e4, 1e4 + 1e-5  # equal in single precision
     toy = Toy(lambda texts: logits.expand(*texts.shape, VOCABULARY))
-    found = sample(toy, PROMPT.repeat(50_000, 1), Sampling(1, 1, 1, temperature=1.0))
-    assert math.exp(-20) * 5 * 50_000 < 0.01 and (found == 0).all()
+    found = sample(toy, PROMPT, Sampling(4, 4, 2, temperature))
+    assert found.tolist() == [[4] * 4]

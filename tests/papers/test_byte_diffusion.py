@@ -19,6 +19,7 @@ from parsimony.papers.byte_diffusion import (  # noqa: E402
     settings,
     train_answers,
     train_text,
+    validation,
 )
 from parsimony.papers.byte_models import held_out, windows  # noqa: E402
 
@@ -38,6 +39,13 @@ def test_it_has_the_parameters_that_are_said() -> None:
     names = [list(model.state_dict()) for model in (ours, twin)]
     assert names[0] == names[1]
     assert all(map(torch.equal, ours.parameters(), twin.parameters()))  # the same start
+
+
+def test_each_kind_is_measured_in_its_own_quantity() -> None:
+    ours, twin, texts = network(0, **SMALL), causal_twin(0), held_out("ascii")
+    assert validation(ours, draws=2) == bound(ours, texts, draws=2).value
+    with torch.no_grad():
+        assert validation(twin) == pytest.approx(float(twin(texts, labels=texts).loss))
 
 
 def test_the_text_is_ascii() -> None:

@@ -6,7 +6,9 @@ import copy
 
 import pytest
 
-from parsimony.report import write
+from parsimony.plan.pages import sparse
+from parsimony.plan.sparse_pretraining import plan_sparse, sweep
+from parsimony.report import write, write_page
 from parsimony.testing import browser as chromium
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -135,3 +137,20 @@ def test_hostile_names_run_nothing(visit, result_json) -> None:
     page = visit(result_json)
     assert "owned" not in page.title().replace(evil, "")
     assert page.locator("img").count() == 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
+def test_a_page_of_a_plan_is_quiet_and_fits(browser, tmp_path, width: int, scheme: str) -> None:
+    found = plan_sparse(sparsity=0.8, compute=1e21)
+    others = sweep(params=1e9, dense_steps=found.schedule.compute, batch=found.batch)
+    target = tmp_path / "plan.html"
+    write_page(sparse.page(found, others, ["a note " + "x" * 120]), target)
+    noise = chromium.Noise()
+    page = chromium.visit(browser, target, noise, width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("svg.chart").count() == 3
+    page.get_by_role("button", name="Sort by loss").click()
+    page.get_by_label("Filter the table").first.fill("80% 12.5%")
+    assert page.locator("table").first.locator("tbody tr:visible").count() == 4
+    page.context.close()
+    assert noise.messages == [] and noise.outside == []

@@ -43,7 +43,7 @@ def test_every_part_of_the_page_is_shown(tmp_path) -> None:
     page = built(data(), tmp_path)
     assert page.errors == [] and page.open == []
     assert set(page.sections) >= {"summary", "section-1", "section-2", "notes"}
-    assert "1 GiB" in page.sections["section-1"] and "unknown" in page.sections["section-1"]
+    assert "1 GiB" in page.sections["section-1"] and "\N{EN DASH}" in page.sections["section-1"]
     assert "◉ law" in page.sections["section-1"] and "■ rest" in page.sections["section-1"]
     names = [name for name, _ in page.tags]
     assert names.count("figure") == names.count("figcaption") == 4

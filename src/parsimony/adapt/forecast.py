@@ -23,6 +23,7 @@ class Forecast:
         method: its name.
         size: value of its size knob; 0 where it has none.
         footprint: of the training and its scores, every figure with its provenance.
+        memory: bytes at the peak of a step, by part.
         base_parameters: of the model with its task head.
         steps: optimizer steps.
         batch: rows of a step.
@@ -35,6 +36,7 @@ class Forecast:
     method: str
     size: int
     footprint: Footprint
+    memory: dict[str, float]
     base_parameters: int
     steps: int
     batch: int
@@ -82,7 +84,14 @@ def forecast(request: Request, size: int | None, scratch: Path, console: Console
             nearest=str(replace(budget, time=solve.rounded_up(seconds))),
             got=str(budget),
         )
+    step, peak = option.step, footprint.peak_memory.value or 0.0
+    memory = {
+        "weights": float(step.weight_bytes),
+        "optimizer state": float(step.state_bytes),
+        "gradients and activations": float(step.peak_bytes - step.weight_bytes - step.state_bytes),
+        "framework, measured": peak - step.peak_bytes,
+    }
     return Forecast(
-        option.label, name, option.size, footprint, solve.base_parameters(setup), steps,
+        option.label, name, option.size, footprint, memory, solve.base_parameters(setup), steps,
         setup.batch, setup.window, setup.device, rows,
     )  # fmt: skip

@@ -11,7 +11,9 @@ import json
 import os
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 import typer
@@ -19,7 +21,7 @@ import typer
 import parsimony
 from parsimony.cli.nesting import nest
 from parsimony.core import devices
-from parsimony.core.errors import ParsimonyError
+from parsimony.core.errors import InterruptedRun, ParsimonyError
 from parsimony.core.quiet import hush
 
 _NOT_VERBS = {"main", "nesting", "options", "tables"}
@@ -95,6 +97,25 @@ def emit(result: object) -> None:
     """Print ``result`` as JSON on stdout."""
     json.dump(result, sys.stdout, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+@contextmanager
+def resumable(folder: Path, command: str) -> Iterator[None]:
+    """Within the context, an interruption tells the user how to go on, if there is a run to go on.
+
+    Args:
+        folder: of the run.
+        command: that resumes it.
+
+    Raises:
+        InterruptedRun: in place of the interruption.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (folder / "config.json").is_file():
+            raise
+        raise InterruptedRun(command) from None
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -49,6 +49,12 @@ def unchanged_by(block: Block, change: Callable[[], None], touched: Sequence[Ten
     return same
 
 
+def bias_of(module: nn.Module) -> list[Tensor]:
+    """A list of the bias of a module, or of nothing."""
+    bias = getattr(module, "bias", None)
+    return [] if bias is None else [bias.data]
+
+
 def makers(group: Group, groups: Sequence[Group]) -> list[nn.Module]:
     """The linear layers that are called before a group, last first."""
     earlier = groups[: list(groups).index(group)]
@@ -72,7 +78,7 @@ class Seam:
         """Divide the input by ``scales``, [width], and multiply the weights that meet it."""
         own = self.before
         weight = own.weight.data if _is_norm(own, self.group.width) else matrix(own).T
-        for part in (weight, *_bias(own)):
+        for part in (weight, *bias_of(own)):
             part.div_(scales.to(part))
         for layer in self.group.layers.values():
             matrix(layer).mul_(scales.to(matrix(layer)))
@@ -81,7 +87,7 @@ class Seam:
     def touched(self) -> list[Tensor]:
         """All that ``fold`` changes."""
         weights = [matrix(layer) for layer in self.group.layers.values()]
-        return [self.before.weight.data, *_bias(self.before), *weights]  # type: ignore[list-item]
+        return [self.before.weight.data, *bias_of(self.before), *weights]  # type: ignore[list-item]
 
 
 def seam(block: Block, group: Group, groups: Sequence[Group]) -> Seam | None:
@@ -108,8 +114,3 @@ def seam(block: Block, group: Group, groups: Sequence[Group]) -> Seam | None:
 def _is_norm(module: nn.Module, width: int) -> bool:
     weight = getattr(module, "weight", None)
     return isinstance(weight, Tensor) and weight.shape == (width,)
-
-
-def _bias(module: nn.Module) -> list[Tensor]:
-    bias = getattr(module, "bias", None)
-    return [] if bias is None else [bias.data]

@@ -15,10 +15,27 @@ import torch
 from torch import Tensor, nn
 
 from parsimony.core import artifacts
-from parsimony.core.errors import ArtifactError
+from parsimony.core.errors import ArtifactError, InputError
 
-NAME = "masks.safetensors"
+NAME = "masks/keep.safetensors"
+"""Not beside the weights, where serving engines read every safetensors file."""
 Masks = Mapping[str, Tensor]
+
+
+def check(model: nn.Module, masks: Masks) -> None:
+    """Refuse masks of another model.
+
+    Raises:
+        InputError: with the mask that has no parameter of its shape.
+    """
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    for name, mask in masks.items():
+        if shapes.get(name) != tuple(mask.shape):
+            raise InputError(
+                f"the mask of {name} must have the shape of the model's parameter of that name",
+                got=f"{tuple(mask.shape)} for {shapes.get(name, 'no such parameter')}",
+                hint="Use the masks that were stored with this model",
+            )
 
 
 @torch.no_grad()
@@ -49,7 +66,7 @@ def follows(mask: Tensor, n: int, m: int) -> bool:
 
 
 def save(masks: Masks, folder: Path) -> None:
-    """Write ``masks.safetensors``, one bit per weight."""
+    """Write ``masks/keep.safetensors`` in ``folder``, one bit per weight."""
     from safetensors.numpy import save as to_bytes
 
     packed = {name: np.packbits(mask.cpu().numpy().reshape(-1)) for name, mask in masks.items()}

@@ -101,8 +101,8 @@ def _blocks(result: dict[str, Any]) -> Section | None:
         return None
     places = [float(index) for index in range(len(blocks))]
     series = [Series(name="pruned", x=places, y=[b["error"] for b in blocks], style="line")]
-    if "after" in blocks[0]:
-        after = [b["after"] for b in blocks]
+    if "reconstructed" in blocks[0]:
+        after = [b["reconstructed"] for b in blocks]
         series.append(Series(name="reconstructed", x=places, y=after, style="line"))
     return Section(
         title="Blocks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from parsimony.compress.passes import Outcome, walk_through
 from parsimony.compress.pruner import MODEL, Pruner, Target, keep, pruner
+from parsimony.compress.statistics import Hessian
 from parsimony.compress.walk import Block, matrix
 from parsimony.core.errors import InputError
 from parsimony.core.prunable import block_linears
@@ -62,13 +64,20 @@ def prune(
         progress: is told 1 after every block.
 
     Raises:
-        InputError: no such method; a pattern that a layer's width is no multiple of; no windows
-            where they are needed; the scope ``model`` for a method that needs data.
+        InputError: no such method; quantized weights; a pattern that a layer's width is no
+            multiple of; no windows where they are needed; the scope ``model`` for a method that
+            needs data.
     """
     way = pruner(method)
     wanted = Target.parse(target, way.scope) if isinstance(target, str) else target
     layers = block_linears(model)
     for name, layer in layers.items():
+        if not matrix(layer).is_floating_point():
+            raise InputError(
+                f"{name}: pruning needs floating-point weights, not codes",
+                got=str(matrix(layer).dtype),
+                hint="Prune the model before it is quantized",
+            )
         wanted.check(name, matrix(layer).shape[1])
     needs = way.statistic is not None or reconstruct is not None
     if needs and wanted.scope == MODEL:
@@ -83,6 +92,14 @@ def prune(
     if not needs:
         return Pruned(_by_weights_alone(layers, way, wanted, generator), [])
     assert windows is not None
+    widest = max(matrix(layer).shape[1] for layer in layers.values())
+    if way.statistic is Hessian and windows.numel() < widest:
+        warnings.warn(
+            f"{windows.numel()} tokens of calibration are fewer than the {widest} inputs of the "
+            "widest layer: its Hessian is not of full rank, and damping makes up for it. Give more "
+            "windows",
+            stacklevel=2,
+        )
 
     def work(block: Block) -> Outcome:
         # A seed of its own for each block: a pass that is resumed draws the same.

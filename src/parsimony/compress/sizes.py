@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """Bytes of a checkpoint, counted from the headers of its safetensors files, or before it is there.
+=======
+"""Bytes of a checkpoint: counted from the headers of its safetensors files, or planned before.
+>>>>>>> main
 
 A library's own footprint call may leave out scales, or count codes as the values they stand for;
 the header says what is on the disk: 8 bytes of length (little-endian), then JSON of every tensor's
@@ -10,17 +14,26 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import nn
+
+from parsimony.compress.codebooks import BlockGrid
+from parsimony.compress.grid import Grid
+from parsimony.compress.llm_int8 import Int8Rows
 from parsimony.core.errors import InputError
 
+<<<<<<< HEAD
 if TYPE_CHECKING:
     from torch import nn
 
     from parsimony.compress.quantizer import Spec
+=======
+AnyGrid = Grid | BlockGrid | Int8Rows
+>>>>>>> main
 
 INDEX = "model.safetensors.index.json"
 
@@ -130,9 +143,9 @@ def _files(folder: Path) -> list[Path]:
         return files
     try:
         listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        files = [folder / name for name in sorted(listed)]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{index}: the index must map tensors to files") from None
-    files = [folder / name for name in sorted(listed)]
     for file in files:
         if file.parent != folder or not file.is_file():
             raise InputError(f"{index}: a file that the index lists must lie beside it",
@@ -199,3 +212,32 @@ def _role(name: str, names: Iterable[str]) -> str:
     if last == "weight" and any(f"{dot}{scale}" in names for scale in _SCALES_OF_A_WEIGHT):
         return "codes"
     return "dense"
+
+
+def planned(
+    model: nn.Module, grids: Mapping[str, AnyGrid], activations: int | None = None
+) -> dict[str, int]:
+    """Bytes by role that an export of ``model`` would store, in closed form.
+
+    Args:
+        model: on any device, also ``meta``; unchanged.
+        grids: of linear layers by module name.
+        activations: bits of their inputs; ``None`` for float.
+    """
+    own = model.state_dict()
+    parameters = dict(model.named_parameters())  # tied ones once
+    buffers = {name: value for name, value in model.named_buffers() if name in own}
+    sums: Counter[str] = Counter()
+    for name, value in {**parameters, **buffers}.items():
+        layer, _, last = name.rpartition(".")
+        module, grid = model.get_submodule(layer), grids.get(layer)
+        linear = isinstance(module, nn.Linear)
+        if last != "weight" or grid is None or (isinstance(grid, Grid) and not linear):
+            sums["dense"] += value.numel() * value.element_size()
+        elif isinstance(grid, Grid):
+            size, packed = value.element_size(), activations is None
+            sums.update(grid.stored_bytes(*value.shape, scale_bytes=size, packed=packed))
+        else:
+            shape = value.shape if linear else value.T.shape
+            sums.update(grid.stored_bytes(*shape))
+    return {role: count for role, count in sorted(sums.items()) if count}

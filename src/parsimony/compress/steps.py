@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 
-from parsimony.compress import masks, sizes, speed
+from parsimony.compress import masks, retraining, sizes, speed
 from parsimony.compress.evaluation import Evaluation
 from parsimony.compress.export import save
 from parsimony.compress.pruning import prune
 from parsimony.compress.quantizer import Spec
 from parsimony.compress.quantizing import Quantized, quantize
 from parsimony.compress.recipe import Pruning
+from parsimony.compress.reconstruction import Reconstruction
 from parsimony.core import artifacts, layers, pretrained, trials
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError, ParsimonyError
@@ -99,7 +100,7 @@ class Steps:
             rate: its learning rate.
         """
         job, model = self._job, self._job.model
-        trained = reconstruction(rebuild, iterations, rate) if iterations else None
+        trained = Reconstruction(rate, iterations, rebuild, job.seed) if iterations else None
         with self._console.phase(f"Pruning: {pruning}", len(layers.find(model))) as phase:
             found = prune(
                 model, pruning.target, pruning.method, job.windows, reconstruct=trained,
@@ -110,16 +111,14 @@ class Steps:
         self.score("pruned", model, sparsity=masks.sparsity(found.masks), blocks=found.blocks)
         return found.masks
 
-    def retrain(
-        self, keep: masks.Masks, method: str, steps: int, rate: float, allowed: float | None
-    ) -> None:
+    def retrain(self, keep: masks.Masks, method: str, steps: int, rate: float) -> None:
         """Retrain a sliver of the pruned model and merge it; see ``retraining.retrain``."""
         job = self._job
         settings = retraining.settings(steps, rate, batch_size=job.batch, seed=job.seed)
         with self._console.phase(f"Retraining: {method}", steps) as phase:
             found = retraining.retrain(
                 job.model, keep, WindowRows(job.training), collate_windows, method, settings,
-                self._run.folder / "retraining", allowed=allowed,
+                self._run.folder / "retraining",
                 on_step=lambda step: phase.advance(),
             )  # fmt: skip
         if found.adapter is not None:
@@ -198,6 +197,8 @@ class Steps:
                 hint="Its scores are in the run folder; export rtn, gptq, awq or smoothquant",
             )
         self._console.say("Writing the checkpoint, and reading it back")
+        if found is not None:
+            found.leave_activations()  # the export rounds them itself, and twice is not once
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the notes are in the record
             record = save(

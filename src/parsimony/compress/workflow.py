@@ -6,6 +6,7 @@ over blocks loses one block at most, a training what its last checkpoint does no
 
 from __future__ import annotations
 
+import copy
 import math
 import shlex
 import shutil
@@ -15,12 +16,13 @@ from typing import Any
 
 from torch import nn
 
-from parsimony.compress import masks, memory, sizes
+from parsimony.compress import masks, memory, retraining, sizes
 from parsimony.compress.evaluation import evaluation_for
 from parsimony.compress.page import page
 from parsimony.compress.pruner import pruner
 from parsimony.compress.quantizer import Spec
 from parsimony.compress.recipe import Pruning
+from parsimony.compress.retrainer import count, parse
 from parsimony.compress.steps import Job, Steps
 from parsimony.compress.walk import matrix
 from parsimony.core import data, pages, pretrained, units
@@ -46,9 +48,10 @@ class Request:
         calibration: texts, see ``core.data.load``; the test split is what scores are measured on.
         text: their column.
         prune: such as ``"wanda:2:4"``, see ``recipe.Pruning``.
-        reconstruct: iterations that every block is trained for after it was pruned.
+        reconstruct: iterations that every block is trained for right after it was pruned, to put
+            out what it did; what trains is ``retrain``, or ``retraining.default``.
         retrain: such as ``"biases+norms+masklora"``, see ``compress.retrainer``.
-        steps: of the retraining.
+        steps: of a retraining of the whole model, by its own loss; 0 leaves it to blocks alone.
         rate: its peak learning rate, and that of a reconstruction.
         quantize: such as ``"gptq:w4g128"``, see ``quantizer.Spec``.
         budget: ``memory`` of the calibration, ``size`` of the checkpoint, ``trainable`` share of a
@@ -90,6 +93,7 @@ def compress(request: Request, folder: Path, console: Console) -> dict[str, Any]
     with run.locked():
         try:
             job = _read(request, console)
+            _specs(request, job)  # refuses a size that no grid meets
         except Exception:
             shutil.rmtree(folder)  # nothing was spent yet
             raise
@@ -136,6 +140,13 @@ def check(request: Request) -> None:
     """
     if request.prune is not None:
         Pruning.parse(request.prune)
+        if request.retrain is not None:
+            parse(request.retrain)
+            if not (request.steps or request.reconstruct):
+                raise InputError(
+                    "a retraining needs steps, of the whole model or of every block",
+                    got="--steps 0 without --reconstruct",
+                )
     elif request.retrain is not None or request.reconstruct:
         raise InputError(
             "there is nothing to retrain without --prune",
@@ -156,9 +167,12 @@ def check(request: Request) -> None:
                 f"compress cannot keep a limit on '{key}'", got=str(request.budget),
                 hint="Use size=, memory= and trainable=",
             )  # fmt: skip
-    for option in ("samples", "batch", "steps", "rate"):
+    for option in ("samples", "batch", "rate"):
         if getattr(request, option) <= 0:
             raise InputError(f"--{option} must be positive", got=getattr(request, option))
+    for option in ("steps", "reconstruct"):
+        if getattr(request, option) < 0:
+            raise InputError(f"--{option} must not be negative", got=getattr(request, option))
     if not 0 <= request.seed < 2**31:
         raise InputError("--seed must be a whole number from 0 to 2147483647", got=request.seed)
 
@@ -189,7 +203,7 @@ def _read(request: Request, console: Console) -> Job:
         original,
         model,
         tokenizer,
-        calibration,
+        model.noised(calibration, request.seed) if hasattr(model, "noised") else calibration,
         training,
         evaluation_for(model, held_out, request.batch, request.evaluate),
         held_out[: request.batch],
@@ -199,11 +213,33 @@ def _read(request: Request, console: Console) -> Job:
         request.batch,
         request.seed,
     )
+    _check_training(request, model)
     if (needed := _memory(request, job)) is not None:
         limit = request.budget.memory
         whose = "the memory budget" if limit else "the memory of this machine"
         memory.check(needed, limit or machine()["memory_bytes"], request.samples, whose=whose)
     return job
+
+
+def _check_training(request: Request, model: nn.Module) -> None:
+    """Refuse a training that the model or the budget does not allow, before anything is done.
+
+    Raises:
+        InputError: the model has no loss of its own.
+        BudgetError: more would train than the budget allows.
+    """
+    learns = hasattr(model, "bound") or getattr(model, "can_generate", lambda: False)()
+    if request.retrain is not None and request.steps and not learns:
+        raise InputError(
+            "a whole model is retrained by its own loss on texts, and this one has none",
+            got=type(model).__name__,
+            hint="Train blocks alone: --steps 0 --reconstruct 50",
+        )
+    allowed = request.budget.trainable
+    if allowed is None or not (request.retrain or request.reconstruct):
+        return
+    method = request.retrain or retraining.default(model)
+    retraining.check_share(method, *count(copy.deepcopy(model).to("meta"), method), allowed)
 
 
 def _memory(request: Request, job: Job) -> memory.PassMemory | None:
@@ -253,8 +289,20 @@ def _divides(model: nn.Module, spec: Spec) -> bool:
     return group is None or not any(width % group for width in widths)
 
 
+<<<<<<< HEAD
 def _planned(model: nn.Module, spec: Spec) -> int:
     return sum(sizes.planned(model, spec).values())
+=======
+def planned(model: nn.Module, spec: Spec) -> int:
+    """Bytes of the tensors of a checkpoint whose block layers are quantized so, from shapes alone.
+
+    Args:
+        model: on any device.
+        spec: on a symmetric grid, or of a code book.
+    """
+    grids = dict.fromkeys(block_linears(model), spec.grid)
+    return sum(sizes.planned(model, grids, spec.activations).values())
+>>>>>>> main
 
 
 def _carry_out(run: Run, request: Request, job: Job, console: Console) -> dict[str, Any]:
@@ -264,12 +312,11 @@ def _carry_out(run: Run, request: Request, job: Job, console: Console) -> dict[s
     steps = Steps(run, job, console)
     keep: masks.Masks = {}
     if request.prune is not None:
-        rebuild = request.retrain or retraining.DEFAULT
+        rebuild = request.retrain or retraining.default(job.model)
         pruning = Pruning.parse(request.prune)
         keep = steps.prune(pruning, rebuild, request.reconstruct, request.rate)
-        if request.retrain is not None:
-            allowed = request.budget.trainable
-            steps.retrain(keep, request.retrain, request.steps, request.rate, allowed)
+        if request.retrain is not None and request.steps:
+            steps.retrain(keep, request.retrain, request.steps, request.rate)
     result = steps.finish(steps.quantize(specs, keep), keep)
     run.write(pages.FILE, page(result).model_dump(mode="json"))
     run.write("result.json", result)

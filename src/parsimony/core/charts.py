@@ -341,7 +341,7 @@ def svg(draw: Callable[[Axes], None], *, key: str, title: str, height: float = _
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the page's font may have it
         figure = figures.Figure(figsize=(_INCHES[0], height), dpi=72)
         top, bottom = 1 - _ABOVE / height, _BELOW / height
-        figure.subplots_adjust(left=0.115, right=0.985, top=top, bottom=bottom)
+        figure.subplots_adjust(left=0.115, right=0.965, top=top, bottom=bottom)
         draw(figure.subplots())
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     return _fit_to_page(stream.getvalue(), key, title)

@@ -35,6 +35,7 @@ class StepCost:
         trainable: those with ``requires_grad``.
         trainable_bytes: bytes of the trainable ones.
         weight_bytes: bytes of all parameters and buffers.
+        state_bytes: bytes of the optimizer's state.
         peak_bytes: most tensor bytes alive at once, weights and optimizer state included.
         flops: floating-point operations of one step; torch's FlopCounterMode rules (matrix
             products, convolutions and attention; a multiply-add is two).
@@ -44,6 +45,7 @@ class StepCost:
     trainable: int
     trainable_bytes: int
     weight_bytes: int
+    state_bytes: int
     peak_bytes: int
     flops: int
 
@@ -105,9 +107,10 @@ def trace_step(
             if stepper is None:  # nothing trains: the forward pass is all there is
                 model(**batch)
                 flops = accumulation * (live.flops - before)
-                return StepCost(total, trainable, trainable_bytes, weights, live.peak, flops)
+                return StepCost(total, trainable, trainable_bytes, weights, 0, live.peak, flops)
             stepper.step()
             stepper.zero_grad()
+            state = live.now - weights
             before = live.flops
             model(**batch).loss.backward()
             flops = accumulation * (live.flops - before)
@@ -115,7 +118,7 @@ def trace_step(
                 model(**batch).loss.backward()
             stepper.step()
             stepper.zero_grad()
-    return StepCost(total, trainable, trainable_bytes, weights, live.peak, flops)
+    return StepCost(total, trainable, trainable_bytes, weights, state, live.peak, flops)
 
 
 def text_batch(settings: PretrainedConfig, task: str, batch: int, window: int) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FULL, HOLLOW = "●■◆▲▼✚", "○□◇△▽✛"
 """What ``charts.MARKERS`` look like, for the legend."""
+_MANY = 100  # points, from which on they are drawn smaller
 _ROW = 0.42  # inches of a named row
 _SHARE = 0.16  # of the width, kept free for the figure beside a bar
 
@@ -42,11 +43,10 @@ def legend(figure: Figure) -> list[tuple[str, int | None, str]]:
     if isinstance(figure, Intervals):
         return []
     found: list[tuple[str, int | None, str]] = []
-    first = 0
     if isinstance(figure, Contours) and figure.region is not None:
-        first = 1
         found.append(("▓", 0, figure.region[0]))
-    for series, colour in _coloured(figure.series, first):
+    # The first colour is that of the region, whether there is one or not.
+    for series, colour in _coloured(figure.series, int(isinstance(figure, Contours))):
         number = colour or 0
         signs = {
             "line": "━", "dashed": "╍", "ringed": "◉",
@@ -168,7 +168,7 @@ def _draw_series(
         marker = "o" if ringed else charts.MARKERS[(number or 0) % len(charts.MARKERS)]
         axes.plot(
             xs, ys, linestyle="none", marker=marker, zorder=3 - order / 100,
-            markersize=4.5 if marker in "osD" else 5.5,
+            markersize=(4.5 if marker in "osD" else 5.5) * (1 if len(xs) < _MANY else 0.65),
             markerfacecolor=PAPER if hollow else colour,
             markeredgecolor=colour if hollow else PAPER, markeredgewidth=0.9 if hollow else 0.5,
         )  # fmt: skip
@@ -196,6 +196,7 @@ def _rows(axes: Axes, names: Sequence[str], x: _Scale) -> None:
         axes.annotate(
             charts.short(name, 64), (0, place - 0.46), xycoords=("axes fraction", "data"),
             va="center_baseline",
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},  # a line may pass behind
         )  # fmt: skip
     axes.figure.subplots_adjust(left=0.03, right=0.97)
 

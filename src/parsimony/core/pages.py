@@ -73,6 +73,8 @@ class Plot(_Drawing):
 
     @model_validator(mode="after")
     def _logarithms_exist(self) -> Self:
+        if not any(series.x for series in self.series):
+            raise ValueError(f"the plot '{self.title}' needs a point")
         _positive(self.x, [value for series in self.series for value in series.x])
         _positive(self.y, [v for s in self.series for v in (*s.y, *s.low, *s.high)])
         return self
@@ -173,7 +175,7 @@ class Column(_Record):
 
 
 class Table(_Record):
-    """Rows of one cell for each column; ``None`` where nothing is known."""
+    """Rows of one cell for each column; ``None`` where there is nothing to say."""
 
     columns: list[Column] = Field(min_length=1)
     rows: list[list[str | float | None]]

@@ -375,8 +375,7 @@ def load_saved(model: Pretrained, *, coded: bool = False) -> PreTrainedModel:
             got=model.name,
             hint="Give the checkpoint that it was made from",
         )
-    named = (getattr(settings, "architectures", None) or [""])[0]
-    kind = _saved_class(settings, named)
+    kind = saved_class(settings)
     logging: Any = transformers.logging
     logging.disable_progress_bar()
     try:
@@ -395,11 +394,17 @@ def load_saved(model: Pretrained, *, coded: bool = False) -> PreTrainedModel:
     return found.eval()  # type: ignore[no-any-return]
 
 
-def _saved_class(settings: PretrainedConfig, named: str) -> Any:
-    """The class of this name; transformers' own, or one registered with its Auto classes."""
+def saved_class(settings: PretrainedConfig) -> Any:
+    """The class that a config names; transformers' own, or one registered with its Auto classes.
+
+    Raises:
+        InputError: it names none of them.
+    """
     import transformers
 
-    if (kind := getattr(transformers, named, None)) is not None:
+    named = (getattr(settings, "architectures", None) or [""])[0]
+    kind: Any = getattr(transformers, named, None)
+    if kind is not None:
         return kind
     autos = (transformers.AutoModelForCausalLM, transformers.AutoModelForMaskedLM,
              transformers.AutoModel)  # fmt: skip

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parsimony.core import artifacts
 from parsimony.core.errors import require
@@ -82,17 +82,19 @@ def tokenizer(longest: int = 128) -> PreTrainedTokenizerBase:
     Args:
         longest: tokens that the model reads.
     """
+    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
+    fast: Any = transformers.PreTrainedTokenizerFast  # its types are not whole
     words = [_END, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     made = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=[]))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
+    found: PreTrainedTokenizerBase = fast(
         tokenizer_object=made, model_max_length=longest, eos_token=_END, pad_token=_END,
         bos_token=_END, model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
+    return found
 
 
 def untrained(recipe: Recipe) -> LlamaForCausalLM:

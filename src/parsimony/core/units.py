@@ -103,12 +103,18 @@ def format_number(value: float) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def _whole(value: float) -> str:
+    if abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return format_count(value) if abs(value) < 1e15 else format_number(value)
+
+
 _WRITERS: dict[str, Callable[[float], str]] = {
     "bytes": format_bytes,
     "seconds": format_seconds,
     "share": format_share,
-    "parameters": lambda value: f"{value:,.0f}" if abs(value) < 1e9 else format_count(value),
-    "count": lambda value: f"{value:,.0f}" if abs(value) < 1e9 else format_count(value),
+    "parameters": _whole,
+    "count": _whole,
     "watt-hours": lambda value: f"{value:.3g} Wh",
 }
 

@@ -64,19 +64,20 @@ def settings(steps: int, seed: int = 0, **changes: Any) -> TrainSettings:
 def train_text(
     model: Any, how: TrainSettings, at: frozenset[int] = frozenset()
 ) -> dict[int, float]:
-    """Train a ``network`` on the library's source; its bound on held-out files after these steps.
+    """Train on the library's source, and measure on held-out files after these steps.
 
     Args:
-        model: of ``network``, trained in place.
+        model: of ``network`` or ``causal_twin``, trained in place.
         how: see ``settings``.
         at: steps to measure after.
 
     Returns:
-        Upper bound by step, in nats per byte.
+        Nats per byte by step: the upper bound of a ``network``, the loss of its twin. They are
+        not the same quantity.
     """
     from parsimony.papers.byte_models import train_bytes, windows
 
-    return train_bytes(model, how, at=at, texts=windows("train", "ascii"), loss=validation_bound)
+    return train_bytes(model, how, at=at, texts=windows("train", "ascii"), loss=validation)
 
 
 def train_answers(model: Any, rows: torch.Tensor, prompt: int, how: TrainSettings) -> None:
@@ -93,9 +94,16 @@ def train_answers(model: Any, rows: torch.Tensor, prompt: int, how: TrainSetting
     train_bytes(model, how, at=frozenset(), texts=rows, prompt=prompt)
 
 
-def validation_bound(model: nn.Module, draws: int = 4) -> float:
-    """Mean upper bound over the held-out sequences, nats per byte; the same masks every time."""
-    from parsimony.models.masked_diffusion import bound
-    from parsimony.papers.byte_models import held_out
+def validation(model: nn.Module, draws: int = 4) -> float:
+    """Nats per byte over the held-out sequences: upper bound of a ``network``, loss of its twin.
 
-    return bound(model, held_out("ascii"), draws=draws).value
+    Args:
+        model: of either kind.
+        draws: masks per sequence, the same every time.
+    """
+    from parsimony.models.masked_diffusion import MaskedDiffusionLM, bound
+    from parsimony.papers.byte_models import held_out, validation_loss
+
+    if isinstance(model, MaskedDiffusionLM):
+        return bound(model, held_out("ascii"), draws=draws).value
+    return validation_loss(model, "ascii")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from parsimony.core.errors import require
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -168,13 +169,13 @@ def train_bytes(
         losses[step] = (loss or validation_loss)(trained)
         return losses[step]
 
-    rows: Any = _Rows(windows("train") if texts is None else texts)
-    collate = functools.partial(_collate, prompt=prompt)
+    rows: Any = Texts(windows("train") if texts is None else texts)
+    batches = functools.partial(collate, prompt=prompt)
     state = torch.random.get_rng_state()
     with tempfile.TemporaryDirectory() as folder:
         try:
             train(
-                model, rows, collate, settings, Path(folder), keep=False,
+                model, rows, batches, settings, Path(folder), keep=False,
                 evaluate=evaluate, evaluate_at=at, **options,
             )  # fmt: skip
         except DivergedError:
@@ -190,15 +191,27 @@ def mean_of_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
     return sum(values) / len(values), interval(values, [0.0] * len(values))
 
 
-def validation_loss(model: nn.Module) -> float:
+def validation_loss(model: nn.Module, encoding: str = "utf-8") -> float:
     """Mean nats per token over the ``HELD_OUT`` sequences of the held-out files."""
     import torch
 
     from parsimony.core.evaluating import evaluating
 
-    texts = held_out()
+    texts = held_out(encoding)
     with evaluating(model), torch.inference_mode():
         return float(model(input_ids=texts, labels=texts).loss)
+
+
+def sequence_losses(model: nn.Module) -> np.ndarray:
+    """Nats per token of each of the sequences that ``validation_loss`` averages, [HELD_OUT]."""
+    import torch
+
+    texts = held_out()
+    model.eval()
+    with torch.inference_mode():
+        logits = model(input_ids=texts).logits[:, :-1].transpose(1, 2)
+        losses = torch.nn.functional.cross_entropy(logits, texts[:, 1:], reduction="none")
+    return losses.mean(1).double().numpy()
 
 
 @functools.cache
@@ -209,7 +222,13 @@ def held_out(encoding: str = "utf-8") -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Texts:
+    """Sequences as the rows that ``core.training`` takes.
+
+    Attributes:
+        texts: as ``windows`` returns them.
+    """
+
     texts: torch.Tensor
 
     def __len__(self) -> int:
@@ -219,7 +238,8 @@ class _Rows:
         return {"input_ids": self.texts[index]}
 
 
-def _collate(rows: list[dict[str, Any]], prompt: int) -> dict[str, torch.Tensor]:
+def collate(rows: list[dict[str, Any]], prompt: int = 0) -> dict[str, torch.Tensor]:
+    """A batch of rows of ``Texts``; every byte after the prompt is a label."""
     import torch
 
     texts = torch.stack([row["input_ids"] for row in rows]).long()

@@ -36,12 +36,14 @@ def grids() -> Grids:
     boxes = stacked.reshape(-1, 2, 2, 2, 2).swapaxes(2, 3).reshape(-1, 4, 4)
     units = np.concatenate([columns, boxes], axis=1)
     whole = np.bitwise_or.reduce(1 << units, axis=2) == 0b11110
-    return stacked[whole.all(1)].reshape(-1, CELLS)
+    found: Grids = stacked[whole.all(1)].reshape(-1, CELLS)
+    return found
 
 
 def solutions(puzzle: Grids) -> Grids:
     """The grids that agree with the givens of a puzzle; shape (solutions, 16)."""
-    return grids()[((grids() == puzzle) | (puzzle == 0)).all(1)]
+    found: Grids = grids()[((grids() == puzzle) | (puzzle == 0)).all(1)]
+    return found
 
 
 def split(held_out: int, seed: int = 0) -> tuple[Grids, Grids]:

@@ -34,7 +34,8 @@ def compare(
         file: name of the table, for errors.
 
     Returns:
-        By law: constants (how many), error, held_out, condition, formula, failure; the one that
+        By law: constants (how many), error, held_out with its 95 % interval (low, high; of the
+        held-out runs), condition, formula, failure; the one that
         predicts the largest size best first. Not-a-number where a fit failed, with the reason.
 
     Raises:
@@ -53,17 +54,18 @@ def compare(
         except DataError:
             raise
         except InputError as error:
-            rows[name] = (count, math.nan, math.nan, math.nan, law.formula, str(error))
+            rows[name] = (count, *[math.nan] * 5, law.formula, str(error))
             continue
         held_out = math.nan if found.held_out is None else found.held_out
         reason = "" if found.separable else "the constants are not separable on these runs"
-        rows[name] = (count, found.error, held_out, found.condition, law.formula, reason)
+        ends = found.held_out_interval or (math.nan, math.nan)
+        rows[name] = (count, found.error, held_out, *ends, found.condition, law.formula, reason)
     if not rows:
         needs = "; ".join(f"{name} needs {', '.join(w.columns)}" for name, w in of_target.items())
         raise InputError(
             f"{file}: no law of '{target}' has its columns here",
             hint=needs or f"Targets: {', '.join(sorted({law.target for law in laws().values()}))}",
         )
-    columns = ["constants", "error", "held_out", "condition", "formula", "failure"]
+    columns = ["constants", "error", "held_out", "low", "high", "condition", "formula", "failure"]
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("law")
     return frame.sort_values(["held_out", "error"], na_position="last")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from parsimony.core import units
 from parsimony.report.schema import Interval, Metric
 
 
@@ -65,6 +66,11 @@ class Scale:
         if self.high == self.low:
             return "50.0"
         return f"{6 + 88 * (value - self.low) / (self.high - self.low):.1f}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value with its unit: ``(-2.5, "J")`` -> ``"−2.5 J"``."""
+    return _minus(units.write(value, unit))
 
 
 def error(value: float) -> str:

@@ -138,7 +138,7 @@ def _environment() -> jinja2.Environment:
         "bytes": units.format_bytes,
         "count": units.format_count,
         "share": units.format_share,
-        "quantity": units.write,
+        "quantity": numbers.quantity,
         "error": numbers.error,
         "plain": numbers.plain,
         "settings": numbers.settings,

@@ -152,11 +152,11 @@ def command(
 def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict[str, Any]:
     from parsimony import report
     from parsimony.adapt import workflow
+    from parsimony.cli.main import resumable
     from parsimony.core import devices
-    from parsimony.core.errors import InterruptedRun
     from parsimony.core.run import Run
 
-    try:
+    with resumable(folder, workflow.resume_command(folder, devices.count())):
         if resume:
             result = workflow.resume(folder, console)
         else:
@@ -165,10 +165,6 @@ def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict
         if not run.complete:
             report.write(folder)
             workflow.finish(run)
-    except KeyboardInterrupt:
-        if not (folder / "config.json").is_file():
-            raise  # nothing to go on with
-        raise InterruptedRun(workflow.resume_command(folder, devices.count())) from None
     return result
 
 

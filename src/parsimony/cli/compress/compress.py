@@ -40,7 +40,9 @@ def command(
     retrain: Annotated[
         str | None, _text("--retrain", "What trains after pruning, such as biases+norms+masklora.")
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Of the retraining.")] = 200,
+    steps: Annotated[
+        int, typer.Option("--steps", help="Of the retraining; 0: blocks alone.")
+    ] = 200,
     rate: Annotated[float, typer.Option("--rate", help="Its peak learning rate.")] = 1e-3,
     quantize: Annotated[
         str | None, _text("--quantize", "[TRANSFORM+]METHOD:GRID, such as gptq:w4g128 or nf4.")
@@ -99,11 +101,11 @@ def command(
 
 def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict[str, Any]:
     from parsimony import report
+    from parsimony.cli.main import resumable
     from parsimony.compress import workflow
-    from parsimony.core.errors import InterruptedRun
     from parsimony.core.run import Run
 
-    try:
+    with resumable(folder, workflow.resume_command(folder)):
         if resume:
             result = workflow.resume(folder, console)
         else:
@@ -112,10 +114,6 @@ def _run(request: Request, folder: Path, resume: bool, console: Console) -> dict
         if not run.complete:
             report.write(folder)
             run.finish()
-    except KeyboardInterrupt:
-        if not (folder / "config.json").is_file():
-            raise  # nothing to go on with
-        raise InterruptedRun(workflow.resume_command(folder)) from None
     return result
 
 

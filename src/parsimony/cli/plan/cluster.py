@@ -60,6 +60,7 @@ def command(
     ] = False,
     top: Annotated[int, typer.Option("--top", help="Layouts to show.")] = 5,
     out: options.Out = None,
+    report: options.Report = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -76,6 +77,7 @@ def command(
     from parsimony.plan.cluster import hardware, layouts, model_shape, nearest, plan_file, rules
     from parsimony.plan.cluster.search import importances
     from parsimony.plan.cluster.training import Training
+    from parsimony.plan.pages import cluster as pages
 
     if top < 1:
         raise InputError("--top must be positive", got=top)
@@ -96,6 +98,9 @@ def command(
     if out is not None:
         plan_file.write(out, best, shape, machine, training)
         Console(quiet).say(f"The fastest layout is written to {out}")
+    if report is not None:
+        page = pages.page(found, shape, machine, training, doubts, top)
+        options.save_report(page, report, Console(quiet))
     if json:
         emit(
             {

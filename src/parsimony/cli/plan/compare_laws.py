@@ -18,6 +18,7 @@ def command(
     target: Annotated[str, typer.Option("--target", help="What the laws predict.")] = "loss",
     run: Run = None,
     bootstraps: Annotated[int, typer.Option("--bootstraps", help="Resamples of runs.")] = 200,
+    report: options.Report = None,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -27,24 +28,30 @@ def command(
     from parsimony.core.console import Console
     from parsimony.plan import tables
     from parsimony.plan.comparison import compare
+    from parsimony.plan.pages import comparing
 
     runs = tables.read(data, columns, where)
-    with Console(quiet).phase("Fitting the laws", 1) as phase:
+    console = Console(quiet)
+    with console.phase("Fitting the laws", 1) as phase:
         found = compare(runs, target, run=run, bootstraps=bootstraps, seed=seed, file=str(data))
         phase.advance()
+    if report is not None:
+        page = comparing.page(found, target, len(runs), file=data.name)
+        options.save_report(page, report, console)
     if json:
         kept = found.astype(object).where(found.notna(), None).reset_index()
         emit({"target": target, "laws": kept.to_dict("records")})
         return
     show(
-        ["law", "constants", "error", "largest held out", "formula"],
+        ["law", "constants", "error", "largest held out", "low", "high", "formula"],
         [
             [str(name), str(row["constants"]), _percent(row["error"]), _percent(row["held_out"]),
+             _percent(row["low"]), _percent(row["high"]),
              row["formula"] if not row["failure"] else row["failure"]]
             for name, row in found.iterrows()
         ],
         title=f"Laws of {target} on {len(runs)} rows: mean relative errors",
-        numbers=range(1, 4),
+        numbers=range(1, 6),
     )  # fmt: skip
 
 

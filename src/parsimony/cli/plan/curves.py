@@ -42,6 +42,7 @@ def command(
     bootstraps: Annotated[int, typer.Option("--bootstraps", help="Resamples of runs.")] = 200,
     setting: About = "",
     out: options.Out = None,
+    report: options.Report = None,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -58,6 +59,7 @@ def command(
     from parsimony.core.fitting.columns import positive
     from parsimony.plan import tables
     from parsimony.plan.laws.kaplan.procedure import fit_kaplan
+    from parsimony.plan.pages import curves as pages
 
     if out is not None and at is None:
         raise InputError("--out writes the losses of --at, which is missing", got=str(out))
@@ -67,15 +69,17 @@ def command(
         warm_up=warm_up, bootstraps=bootstraps, seed=seed, file=str(data),
         provenance=Provenance.of(tables.pairs(setting, "--setting")),
     )  # fmt: skip
-    report = found.report()
+    constants = found.report()
     told = None if asked is None else found.loss(asked["N"], asked["S"], asked["B"])
     if out is not None and told is not None:
         artifacts.write_text(out, told.to_csv(index=False))
         Console(quiet).say(f"{len(told)} rows written to {out}")
+    if report is not None:
+        options.save_report(pages.page(found, told, data.name), report, Console(quiet))
     if json:
         emit(
             {
-                "constants": report.to_dict("index"),
+                "constants": constants.to_dict("index"),
                 "batches": found.batches.to_dict("records"),
                 "error": found.error,
                 "provenance": found.provenance.as_dict(),
@@ -85,7 +89,7 @@ def command(
         return
     show(
         ["constant", "value", "low", "high"],
-        [[name, *(f"{v:.5g}" for v in row)] for name, *row in report.itertuples()],
+        [[name, *(f"{v:.5g}" for v in row)] for name, *row in constants.itertuples()],
         title=f"95 % of {bootstraps} resamples; mean error {100 * found.error:.2g} %",
         numbers=range(1, 4),
     )

@@ -64,6 +64,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    report: options.Report = None,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -82,6 +83,7 @@ def command(
     from parsimony.core.budget import Budget
     from parsimony.core.console import Console
     from parsimony.core.footprint import Footprint
+    from parsimony.plan.pages import finetuning
 
     past = _past(graded)
     request = Request(
@@ -99,6 +101,12 @@ def command(
         entry.quantity: ledger.interval(entry, [graded for _, graded in past]) for entry in entries
     }
     held = {entry.quantity: ledger.coverage(entry, past) for entry in entries}
+    if report is not None:
+        page = finetuning.page(
+            f"{model} on {data}", found.candidate, found.memory, entries, intervals,
+            request.budget.memory,
+        )  # fmt: skip
+        options.save_report(page, report, Console(quiet))
     if json:
         figures = {
             entry.quantity: {

@@ -24,6 +24,8 @@ Run = Annotated[
     str | None,
     typer.Option("--run", help="Column that tells which rows are one run.", show_default=False),
 ]
+LONG = ("draws", "residuals", "held_out_residuals")
+"""What ``--json`` leaves to the file of ``--out``."""
 About = Annotated[
     str,
     typer.Option(
@@ -56,6 +58,7 @@ def command(
     bootstraps: Annotated[int, typer.Option("--bootstraps", help="Resamples of runs.")] = 1000,
     setting: About = "",
     out: options.Out = None,
+    report: options.Report = None,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -66,13 +69,15 @@ def command(
     from parsimony.core.fitting import Provenance, fit
     from parsimony.plan import laws, tables
     from parsimony.plan.laws.step_law import grid as grids
+    from parsimony.plan.pages import fitting
 
     console = Console(quiet)
     chosen = laws.law(law)
     provenance = Provenance.of(tables.pairs(setting, "--setting"))
-    runs = tables.read(data, columns, where)
+    runs, cells = tables.read(data, columns, where), {}
     if grid is not None:
-        runs, run = grids.nearly_best(grids.read_grid(runs, grid, file=str(data))), "cell"
+        points = grids.read_grid(runs, grid, file=str(data))
+        runs, run, cells = grids.nearly_best(points), "cell", grids.surfaces(points)
     found = fit(
         chosen, runs, run=run, above=above, bootstraps=bootstraps, seed=seed,
         provenance=provenance, file=str(data),
@@ -82,19 +87,22 @@ def command(
     if out is not None:
         found.save(out)
         console.say(f"Written to {out}")
-    report = found.report()
+    if report is not None:
+        page = fitting.page(found, runs, cells, file=data.name)
+        options.save_report(page, report, console)
+    constants = found.report()
     if json:
-        told = {k: v for k, v in found.as_dict().items() if k not in ("draws", "residuals")}
+        told = {k: v for k, v in found.as_dict().items() if k not in LONG}
         intervals = {
             name: {"low": low, "high": high}
-            for name, low, high in report[["low", "high"]].itertuples()
+            for name, low, high in constants[["low", "high"]].itertuples()
         }
         emit({**told, "intervals": intervals if found.separable else {}})
         return
     if found.separable:
         show(
             ["constant", "value", "low", "high"],
-            [[name, *(f"{v:.5g}" for v in row[:3])] for name, *row in report.itertuples()],
+            [[name, *(f"{v:.5g}" for v in row[:3])] for name, *row in constants.itertuples()],
             title=f"{chosen.formula}, on {found.runs} runs; 95 % of {bootstraps} resamples",
             numbers=range(1, 4),
         )

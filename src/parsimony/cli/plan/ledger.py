@@ -17,6 +17,7 @@ def command(
         typer.Argument(help="A run folder, one that holds runs, or what --out wrote."),
     ] = Path("runs"),
     out: options.Out = None,
+    report: options.Report = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -29,6 +30,7 @@ def command(
     from parsimony.cli.main import emit
     from parsimony.core import artifacts, ledger
     from parsimony.core.console import Console
+    from parsimony.plan.pages import ledger as graded
 
     found = ledger.read(folder)
     quantities, methods = ledger.summary(found), ledger.summary(found, per_method=True)
@@ -42,6 +44,9 @@ def command(
     if out is not None:
         artifacts.write_json(out, result)
         Console(quiet).say(f"Written to {out}")
+    if report is not None:
+        page = graded.page(found, quantities, methods)
+        options.save_report(page, report, Console(quiet))
     if json:
         emit(result)
         return

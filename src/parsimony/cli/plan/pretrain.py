@@ -58,6 +58,7 @@ def command(
     ] = None,
     sequence: Annotated[int, typer.Option("--sequence", help="Tokens of a sequence.")] = 2048,
     beyond: options.Beyond = False,
+    report: options.Report = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -71,6 +72,7 @@ def command(
     from parsimony.core.fitting import Fit
     from parsimony.plan.cluster import hardware as machines
     from parsimony.plan.laws import laws
+    from parsimony.plan.pages import pretraining
     from parsimony.plan.pretraining import loss_curve, plan_pretraining, rates
 
     if devices is not None and hardware is None:
@@ -86,6 +88,8 @@ def command(
     curve = loss_curve(value["params"], value["tokens"], own)
     curve["learning_rate"], unknown = rates(schedule, value, curve["tokens"].tolist())
     notes += (f"no rate along the run: {unknown}",) if unknown else ()
+    if report is not None:
+        options.save_report(pretraining.page(found, curve, notes), report, Console(quiet))
     if json:
         emit(
             {

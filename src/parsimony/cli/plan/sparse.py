@@ -91,6 +91,7 @@ def command(
         bool, typer.Option("--sweep", help="Show 80 schedules of the same size and compute.")
     ] = False,
     beyond: options.Beyond = False,
+    report: options.Report = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -101,6 +102,7 @@ def command(
     from parsimony.core.fitting import Fit
     from parsimony.plan import sparse_pretraining
     from parsimony.plan.laws import laws
+    from parsimony.plan.pages import sparse
 
     told: list[str] = []
     if model is not None:
@@ -121,6 +123,8 @@ def command(
             batch=found.batch, unprunable=unprunable, every=every, fitted=fit, beyond=beyond,
         )  # fmt: skip
     notes = [*told, *found.notes]
+    if report is not None:
+        options.save_report(sparse.page(found, swept, notes), report, Console(quiet))
     if json:
         emit(
             {

@@ -43,19 +43,23 @@ class BitsAndBytes(Format):
         return isinstance(codes, BlockCodes | RowCodes)
 
     def check(self) -> None:
-        """Refuse mixtures, activations, and widths that are read wrongly."""
-        if self.activations is not None:
+        """Refuse mixtures, activations but those of int8, and widths that are read wrongly."""
+        kinds = sorted({_kind(codes) for codes in self.codes.values()})
+        if self.activations is not None and (kinds, self.activations) != (["int8"], 8):
             raise InputError(
-                "bitsandbytes has no setting for the bits of activations",
-                got=self.activations,
+                "bitsandbytes rounds the activations of int8 rows to 8 bits, and no others",
+                got=f"{self.activations} bits with {', '.join(kinds)}",
                 hint="Quantize the weights on an integer grid, such as '8'",
             )
+<<<<<<< HEAD
         for codes in self.codes.values():
             if isinstance(codes, BlockCodes) and codes.grid.book not in BOOKS:
                 raise InputError(
                     f"bitsandbytes has the code books {' and '.join(BOOKS)}", got=codes.grid.book
                 )
         kinds = sorted({_kind(codes) for codes in self.codes.values()})
+=======
+>>>>>>> main
         if len(kinds) > 1:
             raise InputError(
                 "a folder for bitsandbytes holds layers of one code book",

@@ -26,7 +26,7 @@ def rounded(
 ) -> Iterator[None]:
     """Within the context, layers compute with the weights that their codes stand for.
 
-    int8 rows compute as LLM.int8() does, their inputs in 8 bits too.
+    int8 rows compute as LLM.int8() does, their inputs in 8 bits too, large features apart.
 
     Args:
         layers: by name, ``Linear`` or ``Conv1D``.
@@ -39,10 +39,10 @@ def rounded(
         for name, layer in layers.items():
             weight = codes[name].weight(own[name].dtype)
             layer.weight.data = weight if isinstance(layer, nn.Linear) else weight.T.contiguous()
-            if activations is not None:
-                hooks.append(layer.register_forward_pre_hook(_tokens(activations)))
             if isinstance(code := codes[name], RowCodes):
                 hooks.append(layer.register_forward_hook(_int8(code)))
+            elif activations is not None:
+                hooks.append(layer.register_forward_pre_hook(_tokens(activations)))
         yield
     finally:
         for hook in hooks:

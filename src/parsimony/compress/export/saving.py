@@ -17,7 +17,7 @@ from parsimony.compress.export.dense import Dense
 from parsimony.compress.export.fidelity import compare, outputs, relative, rounded
 from parsimony.compress.export.format import AnyCodes, Format, formats
 from parsimony.core import artifacts
-from parsimony.core.errors import InputError, nearest, require
+from parsimony.core.errors import InputError, ParsimonyError, nearest, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -56,8 +56,8 @@ def save(
         method: how the codes were found, for the record.
         calibration: fingerprint of the calibration set, for the record.
         notes: what a reader of the record should know.
-        batch: keyword arguments of a forward call, to compare on; the model's own dummy inputs by
-            default, which are fit for text only.
+        batch: keyword arguments of a forward call, to compare on; by default a model of text
+            brings its own.
         max_shard_size: of one file.
 
     Returns:
@@ -67,7 +67,8 @@ def save(
 
     Raises:
         InputError: a folder that exists or cannot be written; names or codes that do not fit the
-            model; a model already quantized; what the format would not read back.
+            model; a model already quantized; what the format, or transformers for this
+            architecture, would not read back.
         MissingExtraError: the package that reads the format is not installed.
         ParsimonyError: the reloaded model is not the one in memory.
     """
@@ -75,8 +76,8 @@ def save(
     _refuse_folder(folder, overwrite)
     layers = _layers(model, codes)
     form = _format(layers, codes, activations)
-    told = [*notes, *_notes(form, tokenizer)]
-    batch = model.dummy_inputs if batch is None else batch
+    warned = _notes(form, tokenizer)
+    batch = _dummy(model) if batch is None else batch
     temporary = folder.with_name(f".{folder.name}.tmp")
     training = model.training
     try:
@@ -89,13 +90,13 @@ def save(
             _write(model, form, temporary, max_shard_size)
             if tokenizer is not None:
                 tokenizer.save_pretrained(temporary)
-            difference = compare(model, _reload(model, temporary), form, batch)
+            difference = _read_back(model, form, temporary, batch)
         record = _record(form, temporary) | {
             "method": method,
             "calibration": calibration,
             "logits_error": error or None,
             "reload_difference": difference,
-            "notes": told,
+            "notes": [*notes, *warned],
         }
         artifacts.write_json(temporary / RECORD, record)
         artifacts.seal(temporary)
@@ -105,7 +106,7 @@ def save(
     finally:
         model.train(training)
         shutil.rmtree(temporary, ignore_errors=True)
-    for note in told:
+    for note in warned:
         warnings.warn(note, stacklevel=2)
     return record
 
@@ -178,12 +179,24 @@ def _format(
     return kind(layers, codes, activations)
 
 
+def _dummy(model: PreTrainedModel) -> Mapping[str, Tensor]:
+    if model.main_input_name != "input_ids":
+        raise InputError(
+            "a model that does not read text is compared on a batch that is given",
+            got=model.main_input_name,
+            hint="Pass batch=, keyword arguments of a forward call",
+        )
+    found: Mapping[str, Tensor] = model.dummy_inputs
+    return found
+
+
 def _notes(form: Format, tokenizer: object) -> list[str]:
     found = []
     if isinstance(form, Dense) and form.codes:
         found.append(
             "This architecture's linear layers (Conv1D) have no integer form that transformers "
-            "reads: weights have the grid's values but are stored dense"
+            "reads: weights have the grid's values but are stored dense. Code books and int8 rows "
+            "do have one"
         )
     if tokenizer is None:
         found.append(
@@ -203,6 +216,23 @@ def _write(model: PreTrainedModel, form: Format, folder: Path, max_shard_size: s
     if settings := form.settings(model):
         config = artifacts.read_json(folder / "config.json")
         artifacts.write_json(folder / "config.json", config | {"quantization_config": settings})
+
+
+def _read_back(
+    model: PreTrainedModel, form: Format, folder: Path, batch: Mapping[str, Tensor]
+) -> float:
+    """``compare`` with the model that transformers reads from the folder."""
+    try:
+        return compare(model, _reload(model, folder), form, batch)
+    except ParsimonyError:
+        raise
+    except Exception as problem:  # of any kind: they come from anywhere in the libraries
+        raise InputError(
+            f"transformers must read the model back, and fails on {form.name} for this "
+            f"architecture ({' '.join(str(problem).split())[:200]})",
+            got=type(model).__name__,
+            hint="Nothing was kept. Leave some layers in float, or choose another format",
+        ) from problem
 
 
 def _reload(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -102,7 +102,8 @@ def fit(
     drawn = random.multinomial(runs, np.full(runs, 1 / runs), size=bootstraps)
     starts = np.tile(theta, (bootstraps, 1))
     draws, _ = minimise(law, starts, x, y, w * drawn[:, member], loss, free)
-    held_out = _held_out(law, x, y, w, loss, held or {}, free)
+    apart = largest(law, x)
+    held_out = _held_out(law, x, y, w, loss, held or {}, free, apart)
     if held_out is None:
         notes.append("too few runs below the largest size to tell the error on the largest")
     return Fit(
@@ -112,7 +113,9 @@ def fit(
         residuals=law.evaluate(theta, x)[0] - y,
         ranges={n: (float(v.min()), float(v.max())) for n, v in law.extents(x).items()},
         objective=objective,
-        held_out=held_out,
+        held_out=None if held_out is None else _error(held_out),
+        held_out_interval=None if held_out is None else _interval(held_out, member[apart], random),
+        held_out_residuals=np.empty(0) if held_out is None else held_out,
         condition=condition,
         runs=runs,
         provenance=provenance or Provenance(),
@@ -172,16 +175,45 @@ def _condition(law: Law, theta: Array, x: Columns, w: Array, free: Array) -> flo
     return float(np.linalg.cond(hessian / np.outer(scale, scale)))
 
 
-def _held_out(
-    law: Law, x: Columns, y: Array, w: Array, loss: Loss, held: Mapping[str, float], free: Array
-) -> float | None:
-    """Mean relative error on the largest size of a fit to all others."""
+def largest(law: Law, x: Columns) -> NDArray[np.bool_]:
+    """Which rows of columns [n] are of the largest size, within 1 %, and so held out, [n]."""
     size = x[law.columns[0]]
-    largest = size >= 0.99 * size.max()
-    small = {name: values[~largest] for name, values in x.items()}
-    if (~largest).sum() <= free.sum():
+    return np.asarray(size >= 0.99 * size.max())
+
+
+def _held_out(
+    law: Law,
+    x: Columns,
+    y: Array,
+    w: Array,
+    loss: Loss,
+    held: Mapping[str, float],
+    free: Array,
+    apart: NDArray[np.bool_],
+) -> Array | None:
+    """Log residuals on the rows ``apart`` of a fit to all others."""
+    if (~apart).sum() <= free.sum():
         return None
-    theta, _ = best(law, small, y[~largest], w[~largest], loss, held)
-    large = {name: values[largest] for name, values in x.items()}
-    found = law.evaluate(theta, large)[0] - y[largest]
-    return float(np.abs(np.expm1(found)).mean())
+    small = {name: values[~apart] for name, values in x.items()}
+    theta, _ = best(law, small, y[~apart], w[~apart], loss, held)
+    large = {name: values[apart] for name, values in x.items()}
+    return np.asarray(law.evaluate(theta, large)[0] - y[apart])
+
+
+def _error(residuals: Array) -> float:
+    return float(np.abs(np.expm1(residuals)).mean())
+
+
+def _interval(
+    residuals: Array, member: NDArray[np.intp], random: np.random.Generator
+) -> tuple[float, float] | None:
+    """95 % of the mean error, of resampled runs and as wide as so few ask for."""
+    runs, place = np.unique(member, return_inverse=True)
+    if len(runs) < 2:
+        return None
+    errors, many = np.abs(np.expm1(residuals)), np.bincount(place)
+    drawn = random.multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=BOOTSTRAPS)
+    means = drawn @ np.bincount(place, errors) / (drawn @ many)
+    low, high = np.percentile(means, [2.5, 97.5]) - errors.mean()
+    wider = spread_of_few(len(runs), 1)
+    return max(0.0, float(errors.mean() + wider * low)), float(errors.mean() + wider * high)

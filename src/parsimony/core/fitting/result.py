@@ -38,6 +38,9 @@ class Fit:
         objective: the summed robust loss.
         held_out: mean relative error on the rows of the largest size, of a fit to the others;
             ``None`` with a note when the others are too few.
+        held_out_interval: 95 % of ``held_out``, by resampling the runs that were held out; ``None``
+            where there are no two.
+        held_out_residuals: logarithm of predicted over observed of those rows, by that fit.
         condition: condition number of the Hessian, its diagonal scaled to 1.
         runs: how many independent runs were resampled.
         provenance: the setting the constants belong to.
@@ -53,6 +56,8 @@ class Fit:
     held_out: float | None
     condition: float
     runs: int
+    held_out_interval: tuple[float, float] | None = None
+    held_out_residuals: Array = field(default_factory=lambda: np.empty(0))
     provenance: Provenance = field(default_factory=Provenance)
     notes: tuple[str, ...] = ()
 
@@ -194,6 +199,8 @@ class Fit:
             "objective": self.objective,
             "error": self.error,
             "held_out": self.held_out,
+            "held_out_interval": self.held_out_interval and list(self.held_out_interval),
+            "held_out_residuals": self.held_out_residuals.tolist(),
             "condition": self.condition if math.isfinite(self.condition) else None,
             "runs": self.runs,
             "provenance": asdict(self.provenance),
@@ -239,6 +246,8 @@ class Fit:
                 ranges={name: (low, high) for name, (low, high) in found["ranges"].items()},
                 objective=found["objective"],
                 held_out=found["held_out"],
+                held_out_interval=found["held_out_interval"] and tuple(found["held_out_interval"]),
+                held_out_residuals=np.array(found["held_out_residuals"], dtype=float),
                 condition=math.inf if found["condition"] is None else found["condition"],
                 runs=found["runs"],
                 provenance=Provenance.of(found["provenance"]),

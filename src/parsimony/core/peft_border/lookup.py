@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import peft
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper, constants
 from safetensors.torch import load_file
 from torch import nn
@@ -147,6 +148,32 @@ def merged(model: peft.PeftModel) -> nn.Module:
             whole.set_submodule(name, trained)
     plain: nn.Module = model.merge_and_unload()
     return plain
+
+
+def adapted_layers(model: peft.PeftModel) -> dict[str, Any]:
+    """The layers that an active adapter of ``model`` is in, by their names in its base model."""
+    active = set(model.active_adapters)
+    return {
+        name: layer
+        for name, layer in model.get_base_model().named_modules()
+        if isinstance(layer, BaseTunerLayer)
+        and not active.isdisjoint(layer._all_available_adapter_names())
+    }
+
+
+def fold(model: peft.PeftModel, merge: bool = True) -> None:
+    """Take the layers of the active adapters out of the base model, merged into it or not.
+
+    Unlike ``merge_and_unload`` it leaves the layers of other adapters on the same base alone.
+
+    Raises:
+        InputError: a result that is not finite.
+    """
+    base = model.get_base_model()
+    for name, layer in adapted_layers(model).items():
+        if merge:
+            layer.merge(safe_merge=True)
+        base.set_submodule(name, layer.get_base_layer())
 
 
 def unmergeable(method: str) -> InputError:

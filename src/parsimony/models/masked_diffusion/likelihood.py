@@ -6,7 +6,7 @@ with k uniform on 1..L, L the tokens asked for. It is the training loss with its
 and eps = 0, so a predictor that knows nothing has exactly log(vocabulary) per token.
 
 The draws share one u ~ U(0, 1): t_j = (u + j/J) mod 1 and k_j = 1 + floor(t_j L), so that J draws
-are spread evenly over the counts while each alone is uniform. LLaDA (arXiv 2502.09992, algorithm 3)
+are spread evenly over the counts while each alone is uniform. LLaDA (arXiv 2502.09992, section 2.4)
 spreads them inside a batch; here it is over all draws of all texts.
 """
 
@@ -77,7 +77,7 @@ def bound(
         model, labels if input_ids is None else input_ids, labels, attention_mask, draws, batch,
         torch.Generator().manual_seed(seed),
     )  # fmt: skip
-    return Bound((sums / (labels != UNLABELLED).sum(1).cpu().double()).numpy(), draws)
+    return Bound((sums / (labels != UNLABELLED).sum(1).cpu()).numpy(), draws)
 
 
 def log_likelihood(
@@ -102,8 +102,7 @@ def log_likelihood(
     Raises:
         InputError: as ``bound``.
     """
-    device = next(model.parameters()).device
-    ids = torch.tensor([[*prompt, *answer]], device=device)
+    ids = torch.tensor([[*prompt, *answer]])
     labels = ids.clone()
     labels[:, : len(prompt)] = UNLABELLED
     draws = 1 if len(answer) == 1 else draws
@@ -121,8 +120,9 @@ def _sums(
     generator: torch.Generator,
 ) -> torch.Tensor:
     """Bound of every text's negative log-likelihood, in nats; float64 [texts], on the CPU."""
-    mask_id = model.config.mask_token_id
-    wanted = (labels != UNLABELLED).cpu()
+    device, mask_id = next(model.parameters()).device, model.config.mask_token_id
+    ids, labels = ids.cpu(), labels.cpu()
+    wanted = labels != UNLABELLED
     if draws < 1:
         raise InputError("draws must be at least 1", got=draws)
     if not bool(wanted.any(1).all()):
@@ -136,16 +136,16 @@ def _sums(
     texts = torch.arange(len(ids)).repeat(draws)
     sums = torch.zeros(len(ids), dtype=torch.float64)
     with evaluating(model), torch.no_grad():
-        for part in torch.arange(len(texts)).split(batch):
-            rows, hidden = texts[part].to(ids.device), masked[part].to(ids.device)
-            seen = {} if attention_mask is None else {"attention_mask": attention_mask[rows]}
-            logits = model(input_ids=ids[rows].masked_fill(hidden, mask_id), **seen).logits
-            losses = torch.zeros(hidden.shape, dtype=torch.float64, device=ids.device)
+        for rows, hidden in zip(texts.split(batch), masked.split(batch), strict=True):
+            shown = ids[rows].masked_fill(hidden, mask_id).to(device)
+            seen = None if attention_mask is None else attention_mask.cpu()[rows].to(device)
+            logits = model(input_ids=shown, attention_mask=seen).logits[hidden.to(device)]
+            losses = torch.zeros(hidden.shape, dtype=torch.float64)
             losses[hidden] = nn.functional.cross_entropy(
-                logits[hidden].float(), labels[rows][hidden], reduction="none"
-            ).double()
-            weights = wanted[texts[part]].sum(1) / masked[part].sum(1)
-            sums.index_add_(0, texts[part], losses.sum(1).cpu() * weights.double() / draws)
+                logits.float(), labels[rows][hidden].to(device), reduction="none"
+            ).double().cpu()  # fmt: skip
+            weights = wanted[rows].sum(1).double() / hidden.sum(1) / draws
+            sums.index_add_(0, rows, losses.sum(1) * weights)
     return sums
 
 

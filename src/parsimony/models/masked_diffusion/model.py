@@ -20,7 +20,7 @@ from parsimony.core.evaluating import evaluating
 from parsimony.models.masked_diffusion.noise import diffusion_loss, draw_masks
 
 
-class MaskedDiffusionConfig(LlamaConfig):  # type: ignore[misc]
+class MaskedDiffusionConfig(LlamaConfig):
     """Shape of the network and of its noise; the defaults are LLaDA-8B's shape.
 
     Llama's fields mean what they mean there.
@@ -77,7 +77,7 @@ class MaskedDiffusionConfig(LlamaConfig):  # type: ignore[misc]
             )  # fmt: skip
 
 
-class MaskedDiffusionModel(LlamaModel):  # type: ignore[misc]
+class MaskedDiffusionModel(LlamaModel):
     """Llama's stack, every position seeing every other but the padding."""
 
     config_class = MaskedDiffusionConfig
@@ -90,7 +90,7 @@ class MaskedDiffusionModel(LlamaModel):  # type: ignore[misc]
             layer.self_attn.is_causal = False
 
 
-class MaskedDiffusionLM(LlamaPreTrainedModel):  # type: ignore[misc]
+class MaskedDiffusionLM(LlamaPreTrainedModel):
     """The stack and a head over the vocabulary; see ``forward``."""
 
     config_class = MaskedDiffusionConfig
@@ -126,9 +126,9 @@ class MaskedDiffusionLM(LlamaPreTrainedModel):  # type: ignore[misc]
             kwargs: of ``LlamaModel``, such as ``position_ids`` and ``output_hidden_states``.
 
         Returns:
-            ``loss``: upper bound of the negative log-likelihood in nats per token, an unbiased
-            draw of it (see ``noise``); ``logits``: [texts, length, vocabulary], under labels those
-            of the masked texts.
+            ``loss``: one draw of an upper bound of the negative log-likelihood, in nats per token
+            (see ``noise``); ``logits``: [texts, length, vocabulary], under labels those of the
+            masked texts.
         """
         if labels is not None:
             if input_ids is None:
@@ -157,6 +157,23 @@ class MaskedDiffusionLM(LlamaPreTrainedModel):  # type: ignore[misc]
         if not (self.training and share) or torch.rand((), generator=generator) >= share:
             return width
         return int(torch.randint(1, width + 1, (), generator=generator))
+
+    def noised(self, input_ids: torch.Tensor, seed: int = 0) -> torch.Tensor:
+        """Texts as training shows them to the network: each with a rate of masks of its own.
+
+        Args:
+            input_ids: token ids, [texts, length].
+            seed: of rates and masks.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        masked, _ = draw_masks(input_ids, self.config.noise_floor, generator)
+        return input_ids.masked_fill(masked, self.config.mask_token_id)
+
+    def bound(self, input_ids: torch.Tensor, draws: int = 8, seed: int = 0) -> torch.Tensor:
+        """Upper bound on the nats per token of each text, [texts]; see ``likelihood.bound``."""
+        from parsimony.models.masked_diffusion.likelihood import bound
+
+        return torch.from_numpy(bound(self, input_ids, draws=draws, seed=seed).rows)
 
     def generate(self, *args: object, **kwargs: object) -> NoReturn:
         """Refused: it would write from left to right.

@@ -7,7 +7,7 @@ probability p. The loss is
 
 with L the text's labelled tokens. Where all tokens have labels and all texts are equally long this
 is the pre-training loss, 1/(B S) of the sum over the batch; where prompts have none it is the loss
-of supervised fine-tuning (LLaDA, arXiv 2502.09992, equations 3 and 5, algorithms 1 and 2).
+of supervised fine-tuning (LLaDA, arXiv 2502.09992, sections 2.2 and 2.3).
 """
 
 from __future__ import annotations

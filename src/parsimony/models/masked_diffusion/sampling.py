@@ -3,7 +3,7 @@
 An answer starts as masks alone and is cut into blocks; each block gets an equal share of the steps.
 In a step the whole text goes through the model, every masked position of the block gets a
 candidate, and the planned number of those with the highest confidence is kept for good (LLaDA,
-arXiv 2502.09992, section 2.4 and algorithms 4 and 5).
+arXiv 2502.09992, section 2.4).
 
 With temperature T a candidate is the argmax of logits - T log(-log u), u ~ U(0, 1), which draws
 from softmax(logits / T). It is taken in float64: in less, the draws of u near 1 repeat, and with
@@ -110,9 +110,10 @@ def sample(
         Token ids of the answers, [texts, ``settings.length``].
     """
     device = next(model.parameters()).device
-    mask_id, vocabulary = model.config.mask_token_id, model.config.vocab_size  # type: ignore[union-attr]
+    config: Any = model.config
+    mask_id, vocabulary = config.mask_token_id, config.vocab_size
     for token in (*settings.never, *settings.last):
-        if token not in range(vocabulary):  # type: ignore[arg-type]
+        if token not in range(vocabulary):
             raise InputError(
                 f"never and last must name tokens of the vocabulary, 0 to {vocabulary - 1}",
                 got=token,
@@ -154,7 +155,8 @@ def _commit(
     generator: torch.Generator,
 ) -> None:
     """Write ``count`` candidates per text into ``block``, [texts, tokens]."""
-    logits[..., [mask_id, *settings.never]] = -torch.inf
+    never = torch.tensor([mask_id, *settings.never], device=block.device)
+    logits = logits.index_fill(-1, never, -torch.inf)
     scores = logits
     if settings.temperature:
         noise = torch.rand(logits.shape, dtype=torch.float64, device=logits.device,

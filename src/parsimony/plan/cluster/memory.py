@@ -110,13 +110,25 @@ def heaviest_stage(layouts: pd.DataFrame, shape: ModelShape, training: Training)
         ``stage`` (``"first"``, ``"last"`` or ``"only"``), ``parameters`` on one of its devices,
         bytes for each of ``CAUSES``, and their sum, ``memory``.
     """
-    p = layouts["pipeline"].to_numpy()
-    ends = [_stage(layouts, shape, training, first=True, last=p == 1)]
-    ends.append(_stage(layouts, shape, training, first=p == 1, last=np.ones_like(p, dtype=bool)))
-    later = ends[1]["memory"] > ends[0]["memory"]
-    found = {name: np.where(later, ends[1][name], ends[0][name]) for name in ends[0]}
-    stage = np.where(p == 1, "only", np.where(later, "last", "first"))
+    first, last = ends(layouts, shape, training)
+    later = last["memory"] > first["memory"]
+    found = first.where(~later, last)
+    alone = layouts["pipeline"].to_numpy() == 1
+    stage = np.where(alone, "only", np.where(later, "last", "first"))
     return pd.DataFrame({"stage": stage, **found}, index=layouts.index)
+
+
+def ends(
+    layouts: pd.DataFrame, shape: ModelShape, training: Training
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Memory of the first and of the last stage of each layout; the same where it has only one.
+
+    Arguments as of ``heaviest_stage``, and its columns but ``stage``.
+    """
+    alone = layouts["pipeline"].to_numpy() == 1
+    first = _stage(layouts, shape, training, first=True, last=alone)
+    last = _stage(layouts, shape, training, first=alone, last=np.ones_like(alone))
+    return pd.DataFrame(first, index=layouts.index), pd.DataFrame(last, index=layouts.index)
 
 
 def _stage(

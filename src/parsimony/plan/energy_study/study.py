@@ -2,7 +2,7 @@
 
 ``config.json`` and ``environment.json`` as in every run; ``design.json``; per process that worked
 on it ``sessions/N.json``; ``runs/N.json``; ``emissions.csv`` in CodeCarbon's columns;
-``result.json``; ``manifest.json``, last.
+``page.json`` for ``parsimony report``; ``result.json``; ``manifest.json``, last.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import math
 import shlex
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from parsimony.core import artifacts, carbon, energy
+from parsimony.core import artifacts, carbon, energy, pages
 from parsimony.core.console import Console
 from parsimony.core.energy import nvml
 from parsimony.core.errors import InputError, InterruptedRun, MeterError
@@ -27,6 +27,7 @@ from parsimony.plan.energy_study import work
 from parsimony.plan.energy_study.analysis import Findings, Trial, analyse
 from parsimony.plan.energy_study.config import Arm, Study, parse
 from parsimony.plan.energy_study.design import Design, Slot, design
+from parsimony.plan.pages.energy_study import page
 
 
 def start(study: Study, folder: Path, seed: int, console: Console) -> dict[str, Any]:
@@ -106,9 +107,13 @@ def _finish(run: Run, console: Console) -> dict[str, Any]:
             command = f"parsimony plan energy-study --resume {shlex.quote(str(run.folder))}"
             raise InterruptedRun(command) from None
         trials = [_trial(run.read(f"runs/{slot.number}.json")) for slot in plan.order]
-        result = _result(study, plan, analyse(study, trials), trials)
-        result["warnings"] = [*result["warnings"], *_strangers(run)]
+        findings = analyse(study, trials)
+        findings = replace(findings, warnings=(*findings.warnings, *_strangers(run)))
+        result = _result(study, plan, findings, trials)
+        title = f"{' and '.join(study.others)} against {study.baseline}"
+        told = page(title, 100 * (1 - study.alpha), findings, trials, result["arms"])
         artifacts.write_text(run.folder / "emissions.csv", _emissions(run, study, plan))
+        run.write(pages.FILE, told.model_dump(mode="json"))
         run.write("result.json", result)
         run.finish()
     return dict(run.read("result.json"))

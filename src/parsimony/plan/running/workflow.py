@@ -1,8 +1,9 @@
 """Runs a plan in a run folder: predicts, starts the processes, and grades the prediction.
 
 Beside what every run has, the folder holds ``plan.json`` (the layout that runs now),
-``prediction.json``, ``measured.json`` (what the processes saw), ``measurement.json`` and
-``cluster.yaml``, the plan's cluster with the measured figures, for ``plan cluster`` to plan again.
+``prediction.json``, ``measured.json`` (what the processes saw), ``measurement.json``, ``page.json``
+for ``parsimony report``, and ``cluster.yaml``, the plan's cluster with the measured figures, for
+``plan cluster`` to plan again.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from parsimony.core import artifacts, devices, ledger, workers
+from parsimony.core import artifacts, devices, ledger, pages, workers
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError, nearest
 from parsimony.core.footprint import Figure, Footprint
 from parsimony.core.run import Run
 from parsimony.plan.cluster import plan_file
 from parsimony.plan.cluster.plan_file import Plan
+from parsimony.plan.pages.running import page
 from parsimony.plan.running import launch, pipeline, tokens
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -255,7 +257,19 @@ def _grade(run: Run, plan: Plan, before: Footprint) -> dict[str, Any]:
         "seconds_with_measured_figures": float(again["seconds"]),
     }
     run.write("measurement.json", measurement)
+    told = {
+        "measured": (computed, found["optimizer_seconds"], measurement["other_seconds"]),
+        "predicted": _parts(costs(plan, run.settings["precision"])),
+        "predicted with the measured figures": _parts(again),
+    }
+    run.write(pages.FILE, page(measurement, told, entries).model_dump(mode="json"))
     return measurement
+
+
+def _parts(found: pd.Series) -> tuple[float, float, float]:
+    """Seconds of a step for each of ``pages.running.PARTS``, of what the planner says."""
+    computed, stepped = float(found["compute"]), float(found["optimizer_step"])
+    return computed, stepped, float(found["seconds"]) - computed - stepped
 
 
 def _here(plan: Plan) -> int:

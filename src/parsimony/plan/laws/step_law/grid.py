@@ -225,6 +225,19 @@ def _border(runs: pd.DataFrame) -> tuple[str, ...]:
     return tuple(found)
 
 
+def surfaces(grid: pd.DataFrame) -> dict[str, Surface]:
+    """The surface of each cell that has its optimum inside, by cell."""
+    found = {}
+    for cell, runs in grid.groupby("cell", sort=False):
+        try:
+            one = surface(runs)
+        except InputError:
+            continue
+        if not one.border:
+            found[str(cell)] = one
+    return found
+
+
 def optima(grid: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The optimum of each cell, and which cells have none and how to extend them.
 
