@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import torch
 
-from parsimony.compress import sizes
 from parsimony.compress.export import save
 from parsimony.compress.generation_study import cost, study
 from parsimony.compress.generation_study.analysis import resilience, together, told
@@ -116,7 +115,7 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_bytes(
     whole: tuple[Path, dict[str, Any]], place: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    class Stopped(Exception):  # noqa: N818 (no fault)
+    class Stopped(Exception):
         pass
 
     left = 9
@@ -205,21 +204,12 @@ def test_models_that_make_no_study(place: Path, tmp_path: Path) -> None:
         study.read(asked(place, model=str(tmp_path / "coded")), QUIET)
 
 
-@pytest.mark.parametrize("method", ["nf4b32", "fp4b32", "int8", "rtn:w4g16", "rtn:w8"])
-def test_bytes_are_those_of_the_checkpoint(method: str, tmp_path: Path) -> None:
-    model, spec = tiny.model("llama"), Spec.parse(method)
-    planned = sizes.planned(model, spec)
-    stored = sizes.stored(_saved(model, method, tmp_path))
-    assert sum(planned.values()) == stored.total
-    assert {role: n for role, n in planned.items() if n} == stored.by_role
-    plain = sizes.planned(model)
-    assert plain == {"dense": 4 * sum(p.numel() for p in model.parameters())}
-
-
-def _saved(model: Any, method: str, folder: Path) -> Path:
-    found = quantize(model, method)
-    save(model, found.codes, folder / "model", tiny.tokenizer("llama"))
-    return folder / "model"
+def test_bytes_of_what_is_not_counted_are_not_known() -> None:
+    model = tiny.model("llama")
+    dense = 4 * sum(p.numel() for p in model.parameters())
+    assert study.stored_bytes(model, None) == {"dense": dense}
+    assert sum(study.stored_bytes(model, Spec.parse("rtn:w4g16")).values()) < dense
+    assert study.stored_bytes(model, Spec.parse("rtn:w4g16-asym")) is None
 
 
 def test_a_code_book_to_compare_with_has_no_layers_to_time(tmp_path: Path) -> None:

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Bytes of a checkpoint, counted from the headers of its safetensors files, or before it is there.
-=======
 """Bytes of a checkpoint: counted from the headers of its safetensors files, or planned before.
->>>>>>> main
 
 A library's own footprint call may leave out scales, or count codes as the values they stand for;
 the header says what is on the disk: 8 bytes of length (little-endian), then JSON of every tensor's
@@ -17,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -26,14 +21,7 @@ from parsimony.compress.grid import Grid
 from parsimony.compress.llm_int8 import Int8Rows
 from parsimony.core.errors import InputError
 
-<<<<<<< HEAD
-if TYPE_CHECKING:
-    from torch import nn
-
-    from parsimony.compress.quantizer import Spec
-=======
 AnyGrid = Grid | BlockGrid | Int8Rows
->>>>>>> main
 
 INDEX = "model.safetensors.index.json"
 
@@ -151,30 +139,6 @@ def _files(folder: Path) -> list[Path]:
             raise InputError(f"{index}: a file that the index lists must lie beside it",
                              got=file.name)  # fmt: skip
     return files
-
-
-def planned(model: nn.Module, spec: Spec | None = None) -> dict[str, int]:
-    """Bytes by role of a checkpoint whose block layers are quantized so, from shapes alone.
-
-    Args:
-        model: on any device.
-        spec: on a symmetric grid or a code book; ``None`` leaves the model as it is.
-    """
-    from parsimony.compress.grid import Grid
-    from parsimony.compress.walk import matrix
-    from parsimony.core.prunable import block_linears
-
-    tensors = {id(t): t for t in model.state_dict(keep_vars=True).values()}  # tied ones once
-    found = Counter({"dense": sum(t.numel() * t.element_size() for t in tensors.values())})
-    for layer in block_linears(model).values() if spec else ():
-        weight, grid = matrix(layer), spec.grid
-        found["dense"] -= weight.numel() * weight.element_size()
-        if isinstance(grid, Grid):
-            packed = spec.activations is None
-            found.update(grid.stored_bytes(*weight.shape, weight.element_size(), packed=packed))
-        else:
-            found.update(grid.stored_bytes(*weight.shape))
-    return dict(found)
 
 
 def read_header(file: Path) -> dict[str, dict]:

@@ -128,7 +128,7 @@ def preview(request: Request, console: Console) -> dict[str, Any]:
     }
     if (needed := _memory(request, job)) is not None:
         found["peak_memory"] = needed.total
-    found["sizes"] = {str(s): _planned(job.model, s) for s in _specs(request, job)}
+    found["sizes"] = {str(spec): planned(job.model, spec) for spec in _specs(request, job)}
     return found
 
 
@@ -271,7 +271,7 @@ def _specs(request: Request, job: Job) -> list[Spec]:
         specs = [Spec.parse(f"{way}:{tail}") for way in _WAYS]
         if not _divides(job.model, specs[0]):
             continue
-        found.append(_planned(job.model, specs[0]))
+        found.append(planned(job.model, specs[0]))
         if found[-1] <= limit:
             return specs
     least = min(found) / job.bytes
@@ -289,10 +289,6 @@ def _divides(model: nn.Module, spec: Spec) -> bool:
     return group is None or not any(width % group for width in widths)
 
 
-<<<<<<< HEAD
-def _planned(model: nn.Module, spec: Spec) -> int:
-    return sum(sizes.planned(model, spec).values())
-=======
 def planned(model: nn.Module, spec: Spec) -> int:
     """Bytes of the tensors of a checkpoint whose block layers are quantized so, from shapes alone.
 
@@ -302,7 +298,6 @@ def planned(model: nn.Module, spec: Spec) -> int:
     """
     grids = dict.fromkeys(block_linears(model), spec.grid)
     return sum(sizes.planned(model, grids, spec.activations).values())
->>>>>>> main
 
 
 def _carry_out(run: Run, request: Request, job: Job, console: Console) -> dict[str, Any]:

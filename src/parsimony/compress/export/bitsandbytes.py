@@ -51,21 +51,17 @@ class BitsAndBytes(Format):
                 got=f"{self.activations} bits with {', '.join(kinds)}",
                 hint="Quantize the weights on an integer grid, such as '8'",
             )
-<<<<<<< HEAD
-        for codes in self.codes.values():
-            if isinstance(codes, BlockCodes) and codes.grid.book not in BOOKS:
-                raise InputError(
-                    f"bitsandbytes has the code books {' and '.join(BOOKS)}", got=codes.grid.book
-                )
-        kinds = sorted({_kind(codes) for codes in self.codes.values()})
-=======
->>>>>>> main
         if len(kinds) > 1:
             raise InputError(
                 "a folder for bitsandbytes holds layers of one code book",
                 got=kinds,
                 hint="Quantize all layers with the same",
             )
+        for codes in self.codes.values():
+            if isinstance(codes, BlockCodes) and codes.grid.book not in BOOKS:
+                raise InputError(
+                    f"bitsandbytes has the code books {' and '.join(BOOKS)}", got=codes.grid.book
+                )
         for name, codes in self.codes.items():
             if isinstance(codes, BlockCodes) and codes.shape[1] % codes.grid.block:
                 raise InputError(

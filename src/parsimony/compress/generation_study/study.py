@@ -187,7 +187,7 @@ def preview(request: Request, console: Console) -> dict[str, Any]:
         "model": job.original.name,
         "cells": cells,
         "texts": cells * len(job.prompts),
-        "bytes": {method: stored_bytes(job, method) for method in job.methods},
+        "bytes": {m: stored_bytes(job.model, job.specs.get(m)) for m in job.methods},
         "notes": job.notes,
     }
 
@@ -251,9 +251,8 @@ def _larger(model: nn.Module, specs: dict[str, Spec]) -> list[str]:
     for name, spec in specs.items():
         if isinstance(spec.grid, BlockGrid) and spec.grid.double:
             once = dataclasses.replace(spec, grid=dataclasses.replace(spec.grid, double=False))
-            more = sum(sizes.planned(model, spec).values())
-            more -= sum(sizes.planned(model, once).values())
-            if more >= 0:
+            double, plain_one = (stored_bytes(model, each) or {} for each in (spec, once))
+            if (more := sum(double.values()) - sum(plain_one.values())) >= 0:
                 found.append(f"{name} takes {more} bytes more than {once} in so small a model")
     return found
 
@@ -333,7 +332,11 @@ def write(job: Job, subject: Subject, cell: Cell) -> dict[str, Any]:
 def _cost(job: Job, subject: Subject) -> dict[str, Any]:
     """Bytes, peak and, where they are asked for, paces."""
     tokens = min(job.design.lengths)
-    found: dict[str, Any] = {"bytes": stored_bytes(job, subject.method), "paces": [], "form": ""}
+    found: dict[str, Any] = {
+        "bytes": stored_bytes(job.model, job.specs.get(subject.method)),
+        "paces": [],
+        "form": "",
+    }
     found["peak_memory"] = cost.peak(subject.model, job.prompts[:8], tokens).as_dict()
     if job.request.timed:
         codes = subject.codes
@@ -342,16 +345,16 @@ def _cost(job: Job, subject: Subject) -> dict[str, Any]:
     return found
 
 
-def stored_bytes(job: Job, method: str) -> dict[str, int] | None:
-    """Bytes by role of the stored model; ``None`` on a grid whose zero points are not counted."""
-    spec = job.specs.get(method)
-    if spec is not None and isinstance(spec.grid, Grid) and not spec.grid.symmetric:
+def stored_bytes(model: nn.Module, spec: Spec | None) -> dict[str, int] | None:
+    """Bytes by role of a model whose block layers are quantized so, or of one left as it is;
+    ``None`` on a grid with zero points, which are not counted.
+    """
+    if spec is None:
+        return sizes.planned(model, {})
+    if isinstance(spec.grid, Grid) and not spec.grid.symmetric:
         return None
-    return sizes.planned(job.model, spec)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    grids = dict.fromkeys(block_linears(model), spec.grid)
+    return sizes.planned(model, grids, spec.activations)
 
 
 def _listed(value: Any) -> Any:
