@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 512  # tokens of a window
 _PROMPT = 64  # tokens that a text begins with
+_CALIBRATE = 128  # windows
 _TYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
@@ -66,7 +67,7 @@ class Job:
         specs: ways to quantize.
         design: what is crossed.
         windows: held-out token ids, [windows, window].
-        calibration: training windows for ways that need data.
+        calibration: training windows, where a way to quantize needs data.
         prompts: beginnings of the first windows.
         notes: sentences for the user.
         request: what was asked for.
@@ -78,7 +79,7 @@ class Job:
     specs: dict[str, Spec]
     design: Design
     windows: Tensor
-    calibration: Tensor
+    calibration: Tensor | None
     prompts: list[list[int]]
     notes: list[str]
     request: Request
@@ -233,7 +234,11 @@ def read(request: Request, console: Console) -> Job:
             f"the held-out texts fill {len(held_out)} windows of {window} tokens",
             got=f"{request.prompts} prompts", hint="Fewer --prompts, or more text",
         )  # fmt: skip
-    calibration = windows(found.splits["train"]["text"].tolist(), tokenizer, window)[:128]
+    calibration = None
+    if any(spec.needs_data for spec in specs.values()):
+        calibration = windows(found.splits["train"]["text"].tolist(), tokenizer, window)[
+            :_CALIBRATE
+        ]
     prompts = held_out[: request.prompts, :prompt].tolist()
     notes += [
         *found.notices,
@@ -355,6 +360,10 @@ def stored_bytes(model: nn.Module, spec: Spec | None) -> dict[str, int] | None:
         return None
     grids = dict.fromkeys(block_linears(model), spec.grid)
     return sizes.planned(model, grids, spec.activations)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _listed(value: Any) -> Any:
