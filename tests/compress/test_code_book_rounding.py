@@ -17,8 +17,8 @@ class TestNF4(QuantizerContract):
     specs = ("nf4", "nf4b32")
 
 
-class TestFP4(QuantizerContract):
-    specs = ("fp4",)
+class TestOtherBooks(QuantizerContract):
+    specs = ("fp4", "int4", "random4")
 
 
 class TestInt8(QuantizerContract):

@@ -13,6 +13,7 @@ from parsimony.core.errors import InputError
 functional = pytest.importorskip("bitsandbytes").functional
 
 BOOKS = ("nf4", "fp4")
+ALL = (*BOOKS, "int4", "random4")
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -150,9 +151,9 @@ def test_a_name_reads_back(book, block, double):
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: BlockGrid("nf3"), "one of nf4, fp4, but got 'nf3'"),
+        (lambda: BlockGrid("nf3"), "one of nf4, fp4, int4, random4, but got 'nf3'"),
         (lambda: BlockGrid("nf4", 48), "one of 32, 64, .*, but got 48"),
-        (lambda: BlockGrid.parse("int4"), "name.*'int4'.*nf4b128"),
+        (lambda: BlockGrid.parse("int3"), "name.*'int3'.*nf4b128"),
         (
             lambda: BlockGrid("nf4").codes(torch.tensor([[1.0, float("nan")]]), name="fc"),
             "fc: values .* finite, but got '1 NaN or infinite of 2'",
@@ -162,3 +163,21 @@ def test_a_name_reads_back(book, block, double):
 def test_what_cannot_be_is_refused(make, text):
     with pytest.raises(InputError, match=text):
         make()
+
+
+def test_int4_is_rounding_to_nearest_and_random4_is_like_no_other():
+    weight = torch.randn(64, 96, generator=torch.Generator().manual_seed(0))
+    absmax = weight.view(-1, 64).abs().amax(1, keepdim=True)
+    nearest = ((weight.view(-1, 64) / absmax * 7).round() / 7 * absmax).view_as(weight)
+    torch.testing.assert_close(BlockGrid("int4").codes(weight).weight(), nearest)
+    error = {b: float((BlockGrid(b).codes(weight).weight() - weight).norm()) for b in ALL}
+    assert error["nf4"] < error["int4"] < error["random4"]
+    book = BlockGrid("random4").book_codes()
+    assert len(book.unique()) == 16 and book.abs().max() <= 1 and 0 in book
+
+
+def test_double_quantization_that_costs_more_can_be_asked_for():
+    weight = torch.ones(32, 32)
+    with pytest.raises(InputError, match="must save space"):
+        BlockGrid("nf4", double=True).codes(weight)
+    assert torch.equal(BlockGrid("nf4", double=True, saves=False).codes(weight).weight(), weight)

@@ -10,6 +10,8 @@ width which is not a multiple of B is no special case. (Its CPU kernel for absma
 codes up in a coarse table and misses the nearest by one in a thousand or so; here it is found.)
 
 nf4's 16 codes are quantiles of N(0, 1) in [-1, 1]. fp4 here is bitsandbytes' own, not OCP's E2M1.
+Two more are there to compare with, in the same blocks: int4's 15 codes lie evenly, which is to
+round to nearest; random4's are 0 and 15 that were drawn from U(-1, 1).
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ METADATA = 256  # bytes in a file that tell a weight's type, shape and block
 _TINY = 1e-38  # in place of an absmax of zero, whose block becomes zeros
 
 _HALF_FP4 = [0, 0.0625, 8, 12, 4, 6, 2, 3]  # twelfths; the upper eight are these, negated
+_DRAWN = 2 * torch.rand(15, generator=torch.Generator().manual_seed(0)) - 1
 _CODES = {
     "nf4": [
         -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
@@ -38,6 +41,8 @@ _CODES = {
         0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
     ],
     "fp4": [sign * code / 12 for sign in (1, -1) for code in _HALF_FP4],
+    "int4": [code / 7 for code in range(-7, 8)],
+    "random4": [0.0, *_DRAWN.tolist()],
 }  # fmt: skip
 _NAME = re.compile(rf"({'|'.join(_CODES)})(?:b([0-9]+))?(-dq)?")
 
@@ -47,9 +52,10 @@ class BlockGrid:
     """A 4-bit code book and how its scales are kept.
 
     Attributes:
-        book: ``"nf4"`` or ``"fp4"``.
+        book: ``"nf4"``, ``"fp4"``, ``"int4"`` or ``"random4"``.
         block: values that share an absmax, one of ``BLOCKS``.
         double: whether the absmax are quantized too.
+        saves: refuse double quantization of a layer where it takes more room than none.
 
     Raises:
         InputError: another book or block.
@@ -58,6 +64,7 @@ class BlockGrid:
     book: str
     block: int = 64
     double: bool = False
+    saves: bool = True
 
     def __post_init__(self) -> None:
         if self.book not in _CODES:
@@ -87,7 +94,7 @@ class BlockGrid:
         return f"{self.book}{block}{'-dq' if self.double else ''}"
 
     def book_codes(self) -> Tensor:
-        """The 16 codes by index, float32."""
+        """The codes by index, at most 16, float32."""
         return torch.tensor(_CODES[self.book])
 
     def bits_per_weight(self, weights: int | None = None) -> float:
@@ -109,7 +116,7 @@ class BlockGrid:
         return {
             "codes": math.ceil(outputs * inputs / 2),
             "scales": blocks + 4 * math.ceil(blocks / OUTER) if self.double else 4 * blocks,
-            "code books": 4 * (16 + 256) if self.double else 4 * 16,
+            "code books": 4 * (len(_CODES[self.book]) + (256 if self.double else 0)),
             "metadata": METADATA,
         }
 
@@ -149,7 +156,7 @@ class BlockGrid:
                 f"{name}: values to quantize must be finite",
                 got=f"{bad} NaN or infinite of {weight.numel()}",
             )
-        if self.double:
+        if self.double and self.saves:
             plain = BlockGrid(self.book, self.block).bits_per_weight(weight.numel())
             if (bits := self.bits_per_weight(weight.numel())) >= plain:
                 raise InputError(

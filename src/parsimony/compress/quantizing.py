@@ -114,14 +114,27 @@ def quantize(
     return Quantized(found, wanted.activations, blocks, notes, wanted.exportable, handles)
 
 
+def form_of(model: nn.Module) -> str | None:
+    """What a model is quantized to, as it is written or as the type of its codes; else ``None``."""
+    forms = (_form(layer) for layer in block_linears(model).values())
+    return next((form for form in forms if form is not None), None)
+
+
+def _form(layer: nn.Module) -> str | None:
+    weight = matrix(layer)
+    if hasattr(layer, _MARK):
+        return str(getattr(layer, _MARK))
+    return None if weight.is_floating_point() else str(weight.dtype).removeprefix("torch.")
+
+
 def _check(
     layers: Mapping[str, nn.Module], spec: Spec, masks: masking.Masks, windows: Tensor | None
 ) -> None:
     for name, layer in layers.items():
-        if not matrix(layer).is_floating_point() or hasattr(layer, _MARK):
+        if (form := _form(layer)) is not None:
             raise InputError(
                 f"{name} must not be quantized already",
-                got=getattr(layer, _MARK, str(matrix(layer).dtype).removeprefix("torch.")),
+                got=form,
                 hint="Start from the original model",
             )
         spec.rounding.check(spec.grid, matrix(layer), name)

@@ -107,9 +107,17 @@ def settle(model: nn.Module, head: Sequence[str]) -> None:
         weighs = isinstance(module, _TAKE_THEIR_TYPE) or type(module).__name__ == "Conv1D"
         if weighs and module.weight.is_floating_point():  # type: ignore[union-attr,operator]
             module.register_forward_pre_hook(_as_stored)
+    keep_codes(model)
+
+
+def keep_codes(model: nn.Module) -> None:
+    """Leave the codes of bitsandbytes' layers in the order in which they are stored.
+
+    It would reorder them at the first evaluation, on some processors only, and round the scales: a
+    run would depend on when and where it was evaluated. Layers of some shapes would fail.
+    """
+    for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            # bitsandbytes would reorder the codes at the first evaluation, on some processors only,
-            # and round the scales: a run would depend on when and where it was evaluated.
             module.support_avx512bf16_for_cpu = False
 
 

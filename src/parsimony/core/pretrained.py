@@ -367,6 +367,8 @@ def load_saved(model: Pretrained, *, coded: bool = False) -> PreTrainedModel:
     import transformers
     from safetensors import SafetensorError
 
+    from parsimony.core import precision
+
     settings = read_config(model)
     if getattr(settings, "quantization_config", None) and not coded:
         raise InputError(
@@ -390,6 +392,7 @@ def load_saved(model: Pretrained, *, coded: bool = False) -> PreTrainedModel:
     except SafetensorError as error:
         raise _broken_weights(model, error) from error
     _refuse_random_base(found, report, model)
+    precision.keep_codes(found)
     return found.eval()  # type: ignore[no-any-return]
 
 

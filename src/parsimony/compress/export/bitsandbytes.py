@@ -25,7 +25,10 @@ from parsimony.compress.codebooks import (
 )
 from parsimony.compress.export.format import AnyCodes, Format
 from parsimony.compress.llm_int8 import RowCodes
+from parsimony.core import precision
 from parsimony.core.errors import InputError
+
+BOOKS = ("nf4", "fp4")
 
 
 class BitsAndBytes(Format):
@@ -54,6 +57,11 @@ class BitsAndBytes(Format):
                 got=kinds,
                 hint="Quantize all layers with the same",
             )
+        for codes in self.codes.values():
+            if isinstance(codes, BlockCodes) and codes.grid.book not in BOOKS:
+                raise InputError(
+                    f"bitsandbytes has the code books {' and '.join(BOOKS)}", got=codes.grid.book
+                )
         for name, codes in self.codes.items():
             if isinstance(codes, BlockCodes) and codes.shape[1] % codes.grid.block:
                 raise InputError(
@@ -116,9 +124,7 @@ class BitsAndBytes(Format):
 
     def ready(self, reloaded: nn.Module) -> None:
         """Keep the codes in the order of the file; some processors' kernels would change it."""
-        for module in reloaded.modules():
-            if hasattr(module, "support_avx512bf16_for_cpu"):
-                module.support_avx512bf16_for_cpu = False
+        precision.keep_codes(reloaded)
 
     def weight(self, layer: nn.Module) -> Tensor:
         """What the library makes of the codes."""

@@ -1,4 +1,4 @@
-"""nf4 and fp4: 4-bit code books in blocks along the rows, see ``compress.codebooks``."""
+"""4-bit code books in blocks along the rows, see ``compress.codebooks``: nf4, fp4, two controls."""
 
 from __future__ import annotations
 
@@ -51,3 +51,15 @@ class FP4(NF4):
     """bitsandbytes' own fp4, written like ``nf4``."""
 
     name = "fp4"
+
+
+class Int4(NF4):
+    """Evenly spaced codes, to compare with; written like ``nf4``."""
+
+    name = "int4"
+
+
+class Random4(NF4):
+    """Codes drawn at random, to compare with; written like ``nf4``."""
+
+    name = "random4"
