@@ -33,6 +33,8 @@ def test_a_row_says_how_much_is_lost_in_the_direction_of_its_task() -> None:
         ("base", "full", "text"): np.full(8, 2.0), ("base", "rtn:w2g32", "text"): np.full(8, 2.2),
         ("base", "full", "sudoku"): np.ones(8), ("base", "rtn:w2g32", "sudoku"): np.full(8, 0.75),
     }  # fmt: skip
+    cells["base", "rtn:w8a8", "text"] = np.full(8, 1.9)
+    assert diffusion_study._row("base", "rtn:w8a8", "text", cells)["label"] == "better"
     text = diffusion_study._row("base", "rtn:w2g32", "text", cells)
     sudoku = diffusion_study._row("base", "rtn:w2g32", "sudoku", cells)
     assert text["drop"] == pytest.approx(0.1) and text["label"] == "significant"

@@ -116,10 +116,11 @@ def _row(
     worse = gap.estimate if task == "text" else -gap.estimate
     drop = worse / float(before.mean()) if before.mean() else 0.0
     method, bits = spec.split(":")
+    word = "no difference found" if gap.spans_zero else "better" if drop < 0 else label(drop)
     return {
         "model": kind, "method": method, "bits": bits, "task": task,
         "score": float(after.mean()), "difference": gap.as_dict(), "drop": drop,
-        "label": "no difference found" if gap.spans_zero else label(drop),
+        "label": word,
     }  # fmt: skip
 
 
@@ -269,10 +270,10 @@ def page(result: Mapping[str, Any]) -> Page:
 
 def _summary(table: list[dict[str, Any]]) -> str:
     hurt = [row for row in table if row["label"] == "significant"]
-    fine = [row for row in table if row["label"] in ("no difference found", "negligible")]
+    found = [row for row in table if row["label"] != "no difference found"]
     return (
-        f"Of {len(table)} cells, {len(fine)} lose less than 1 % or nothing that was found, and "
-        f"{len(hurt)} more than 4 %."
+        f"Of {len(table)} cells, a difference to full precision was found in {len(found)}; "
+        f"{len(hurt)} lose more than 4 %."
     )
 
 
