@@ -46,15 +46,21 @@ def page(result: dict[str, Any]) -> Page:
 
 def _quality(result: dict[str, Any]) -> Section:
     metric = result["metric"]["name"]
-    columns = [Column(name="step"), Column(name=metric, unit=""), Column(name="low", unit=""),
-               Column(name="high", unit=""), Column(name="perplexity", unit=""),
-               Column(name="difference to the original")]  # fmt: skip
+    perplexities = any("perplexity" in step for step in result["steps"])
+    numbers = [metric, "low", "high", *(["perplexity"] if perplexities else [])]
+    columns = [
+        Column(name="step"),
+        *(Column(name=name, unit="") for name in numbers),
+        Column(name="difference to the original"),
+    ]
     rows: list[list[str | float | None]] = []
     gaps = []
     for step in result["steps"]:
         ends, gap = step["interval"], step.get("difference")
-        rows.append([step["step"], ends["estimate"], ends["low"], ends["high"],
-                     step.get("perplexity"), step.get("verdict")])  # fmt: skip
+        told = [step.get("perplexity")] if perplexities else []
+        rows.append(
+            [step["step"], ends["estimate"], ends["low"], ends["high"], *told, step.get("verdict")]
+        )
         if gap:
             gaps.append(
                 Estimate(name=step["step"], value=gap["estimate"], low=gap["low"], high=gap["high"])

@@ -108,7 +108,8 @@ class Steps:
                 key=self._key, progress=phase.advance,
             )  # fmt: skip
         masks.save(found.masks, self._run.folder)
-        self.score("pruned", model, sparsity=masks.sparsity(found.masks), blocks=found.blocks)
+        name = "pruned and reconstructed" if iterations else "pruned"
+        self.score(name, model, sparsity=masks.sparsity(found.masks), blocks=found.blocks)
         return found.masks
 
     def retrain(self, keep: masks.Masks, method: str, steps: int, rate: float) -> None:

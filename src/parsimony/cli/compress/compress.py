@@ -143,13 +143,14 @@ def _show(folder: Path, result: dict[str, Any]) -> None:
         rows.append([
             step["step"],
             f"{step['interval']['estimate']:.4g}",
-            f"{step['perplexity']:.4g}" if "perplexity" in step else "",
+            *([f"{step['perplexity']:.4g}"] if "perplexity" in step else []),
             f"{gap['estimate']:+.4g} ({gap['low']:+.4g} to {gap['high']:+.4g})" if gap else "",
             step.get("verdict", ""),
         ])  # fmt: skip
-    columns = ["step", result["metric"]["name"], "perplexity", "difference", "verdict"]
-    table(columns, rows, title="Held-out windows, 95 % intervals of paired differences to the "
-          "original", numbers=(1, 2, 3))  # fmt: skip
+    told = ["perplexity"] if "perplexity" in result["steps"][0] else []
+    columns = ["step", result["metric"]["name"], *told, "difference", "verdict"]
+    title = "Held-out windows, 95 % intervals of paired differences to the original"
+    table(columns, rows, title=title, numbers=range(1, len(columns) - 1))
     size, speed = result["bytes"], result["speed"]
     print(
         f"Size:    {units.format_bytes(size['compressed'])}, {size['share']:.1%} of "
