@@ -220,15 +220,16 @@ def pattern_rows(original: LlamaForCausalLM, draws: list[Tensor]) -> list[Row]:
     ]
 
 
-def peer_rows(what: str, pairs: list[tuple[Found, Found]], dense: float) -> list[Row]:
+def peer_rows(what: str, peer: str, pairs: list[tuple[Found, Found]], dense: float) -> list[Row]:
     """One recipe beside llm-compressor's.
 
     Args:
         what: the recipe.
+        peer: its name and version.
         pairs: ours and theirs.
         dense: loss of the original.
     """
-    label = f"{what}, ours / llm-compressor"
+    label = f"{what}, ours / {peer}"
     above = (
         statistics.median(side.loss for side in sides) - dense for sides in zip(*pairs, strict=True)
     )
@@ -260,15 +261,16 @@ def beside_llm_compressor(
     with ExitStack() as stack:
         ours = stack.enter_context(Worker(sys.executable, HERE / "_parsimony.py"))
         theirs = stack.enter_context(Worker(python, HERE / "_llmcompressor.py"))
+        peer = f"llm-compressor {theirs.versions['llmcompressor']}"
         dense = ours(Order(str(model), str(files[0]), "")).loss
         for what in RECIPES:
             orders = [Order(str(model), str(file), what) for file in files]
             try:
                 found = [_in_turns(ours, theirs, i, order) for i, order in enumerate(orders)]
             except WorkerError as error:
-                failed.append(f"{what}, ours / llm-compressor: {error}")
+                failed.append(f"{what}, ours / {peer}: {error}")
                 continue
-            rows += peer_rows(what, found, dense)
+            rows += peer_rows(what, peer, found, dense)
     return rows, failed
 
 

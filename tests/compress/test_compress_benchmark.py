@@ -124,8 +124,10 @@ def _loss(found: torch.nn.Module, ids: torch.Tensor) -> float:
 
 def test_rows_compare_ours_with_the_peers(bench: ModuleType) -> None:
     pairs = [(bench.Found(2.0, 300, 1.5), bench.Found(4.0, 100, 1.4))] * 5
-    time, memory, perplexity = (row.cells() for row in bench.peer_rows("gptq:w4", pairs, 1.3))
-    assert time[:2] == ("gptq:w4, ours / llm-compressor: time", "0.500")
+    time, memory, perplexity = (
+        row.cells() for row in bench.peer_rows("gptq:w4", "peer 1", pairs, 1.3)
+    )
+    assert time[:2] == ("gptq:w4, ours / peer 1: time", "0.500")
     assert memory[1] == "3.000"
     assert perplexity[0].endswith("perplexity (+0.2000 / +0.1000)")
     assert perplexity[1] == "1.105"
