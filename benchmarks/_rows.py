@@ -1,4 +1,4 @@
-"""What the benchmarks share: a row of a result, its table, and the peak memory of a step."""
+"""What the benchmarks share: a row of a result, its table, times in turns, the memory of a step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from parsimony.core import run
 from parsimony.core.errors import ParsimonyError
 
 FEWEST = 5  # repetitions below which no spread is printed
+_FORMS = {"ratio": (1, "{:.3f}"), "relative error": (100, "{:+.1f} %"), "count": (1, "{:,.0f}")}
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Row:
 
     Attributes:
         name: what is compared with what.
-        unit: ``"ratio"`` or ``"relative error"``.
+        unit: ``"ratio"``, ``"relative error"`` or ``"count"``.
         values: one per repetition, at least ``FEWEST`` and all finite.
     """
 
@@ -58,12 +60,31 @@ class Row:
 
     def cells(self) -> tuple[str, str, str, str]:
         """Name, median, spread and repetitions as text."""
-        scale, form = (100, "{:+.1f} %") if self.unit == "relative error" else (1, "{:.3f}")
+        scale, form = _FORMS[self.unit]
         middle, low, high = (
             form.format(scale * v)
             for v in (statistics.median(self.values), min(self.values), max(self.values))
         )
         return self.name, middle, f"{low} .. {high}", str(len(self.values))
+
+
+def spent(call: Callable[[], object]) -> float:
+    """Seconds of processor time."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def ratios(ours: Callable[[], object], peer: Callable[[], object], times: int) -> tuple[float, ...]:
+    """Time of ours over the peer's; the two take turns, and the first of a turn changes."""
+    found = []
+    for repetition in range(FEWEST):
+        sums = {ours: 0.0, peer: 0.0}
+        for turn in range(times):
+            for call in (ours, peer) if (repetition + turn) % 2 else (peer, ours):
+                sums[call] += spent(call)
+        found.append(sums[ours] / sums[peer])
+    return tuple(found)
 
 
 def peaks(step: Callable[[], None], standing: Iterable[torch.Tensor]) -> list[int]:
@@ -102,10 +123,17 @@ def storage_bytes(tensors: Iterable[torch.Tensor]) -> int:
     return sum(storage.nbytes() for storage in storages.values())
 
 
-def show(rows: list[Row], as_json: bool) -> None:
-    """Print the rows as a table, or as JSON with the environment they were measured in."""
+def show(rows: list[Row], as_json: bool, not_run: Sequence[str] = ()) -> None:
+    """Print the rows as a table, or as JSON with the environment they were measured in.
+
+    Args:
+        rows: what was measured.
+        as_json: instead of a table.
+        not_run: what was not, and why.
+    """
     if as_json:
         record = {"rows": [row.as_dict() for row in rows], **run.environment(seed=0)}
+        record |= {"not_run": list(not_run)} if not_run else {}
         json.dump(record, sys.stdout, indent=2, allow_nan=False)
         print()
         return
@@ -115,3 +143,5 @@ def show(rows: list[Row], as_json: bool) -> None:
         print(f"{line[0]:<{widths[0]}}  " + "  ".join(
             f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True)
         ))  # fmt: skip
+    for reason in not_run:
+        print(f"not run: {reason}")

@@ -21,9 +21,8 @@ import copy
 import functools
 import os
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +32,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import peft
 import torch
 import transformers
-from _rows import FEWEST, Row, peaks, show
+from _rows import FEWEST, Row, peaks, ratios, show, spent
 from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
@@ -44,7 +43,6 @@ from parsimony.adapt.method import Facts, Method, method, methods
 from parsimony.core import cost, pretrained
 from parsimony.testing import tiny_audio
 
-REPETITIONS = 5
 STEPS = 2  # of either arm a repetition; more where a callback acts only at every n-th
 WARM = 2
 PLANNED = 10_000  # steps of the training whose first ones are measured: no schedule has run off
@@ -235,25 +233,6 @@ def _arguments() -> transformers.TrainingArguments:
     return transformers.TrainingArguments(report_to=[], use_cpu=True)
 
 
-def spent(call: Callable[[], object]) -> float:
-    """Seconds of processor time."""
-    start = time.process_time()
-    call()
-    return time.process_time() - start
-
-
-def ratios(ours: Callable[[], object], peer: Callable[[], object], times: int) -> tuple[float, ...]:
-    """Time of ours over the peer's; the two take turns, and the first of a turn changes."""
-    found = []
-    for repetition in range(REPETITIONS):
-        sums = {ours: 0.0, peer: 0.0}
-        for turn in range(times):
-            for call in (ours, peer) if (repetition + turn) % 2 else (peer, ours):
-                sums[call] += spent(call)
-        found.append(sums[ours] / sums[peer])
-    return tuple(found)
-
-
 def training_rows(case: Case, ours: Method, peer: str) -> list[Row]:
     """Step and peak of a method beside a peer of peft's."""
     size, rank = case.matched(ours, peer)
@@ -286,7 +265,7 @@ def start_rows(case: Case, ours: Method, folder: Path) -> list[Row]:
     wrapped = {name: case.adapt(case.base(), name, size) for name, size in pair}
     for action in (wrap, save, load):
         times: list[list[float]] = []
-        for turn in range(REPETITIONS + 1):
+        for turn in range(FEWEST + 1):
             bases = [case.base() for _ in pair]
             taken = {
                 arm[0]: spent(lambda arm=arm, action=action: action(*arm))

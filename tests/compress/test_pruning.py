@@ -76,6 +76,20 @@ def test_wanda_weighs_by_the_norm_of_the_feature_within_a_row():
     assert pruned.tolist() == [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
 
 
+def test_wanda_sees_what_all_layers_of_a_block_read_before_any_of_them_is_pruned():
+    dense, found = model("llama"), model("llama")
+    name = list(block_linears(dense))[6]
+    assert name.endswith("0.mlp.down_proj")  # the last of the first block
+    layer = dense.get_submodule(name)
+    norms = Norms(matrix(layer).shape[1])
+    layer.register_forward_pre_hook(lambda _, args: norms.add(args[0]))
+    with torch.no_grad():
+        dense(input_ids=windows())
+    masks = prune(found, "2:4", "wanda", windows(), batch=len(windows())).masks
+    scores = Wanda().scores(matrix(layer), norms, None)
+    assert torch.equal(masks[f"{name}.weight"], keep(scores, Target.parse("2:4")))
+
+
 def test_sparsegpt_is_the_least_squares_answer_for_its_mask_where_only_the_last_columns_go():
     # With columns pruned left to right, the last kept columns are compensated in full only when
     # all that is pruned comes first; there the update is the exact least squares solution.

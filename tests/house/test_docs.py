@@ -262,3 +262,14 @@ def test_the_benchmark_counts_the_gap_between_two_steps(
         clock([step])
     assert clock.gap == 0.5
     assert clock.seconds == 3.0 * (6 - bench.WARM)
+
+
+def test_the_benchmark_says_what_was_not_run(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = load(root / "benchmarks/_rows.py")
+    row = bench.Row("bytes that differ", "count", (0, 0, 1200, 0, 0))
+    bench.show([row], as_json=False, not_run=["a peer that is not here"])
+    table = capsys.readouterr().out.splitlines()
+    assert table[1].split() == ["bytes", "that", "differ", "0", "0", "..", "1,200", "5"]
+    assert table[2] == "not run: a peer that is not here"

@@ -150,11 +150,14 @@ class Pruner(ABC):
         name: as users write it.
         statistic: what it must see of a layer's inputs; ``None`` for a method without data.
         scope: among which weights it compares by default, see ``Target``.
+        sees_dense: whether what a layer reads is seen while its block is not pruned yet; else the
+            layers that are called before it are.
     """
 
     name: ClassVar[str]
     statistic: ClassVar[type[Statistic] | None] = None
     scope: ClassVar[str] = LAYER
+    sees_dense: ClassVar[bool] = False
 
     @abstractmethod
     def prune(

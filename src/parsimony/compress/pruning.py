@@ -144,7 +144,9 @@ def _prune_block(
 ) -> Outcome:
     dense = block.outputs()
     masks = {}
-    for group in block.groups():
+    groups = block.groups()
+    # Nothing that a group reads depends on the later ones: from the last, all is seen unpruned.
+    for group in reversed(groups) if way.sees_dense else groups:
         seen = block.observe(group, way.statistic) if way.statistic else None
         for name, layer in group.layers.items():
             masks[f"{name}.weight"] = _prune_layer(layer, way, seen, target, generator)

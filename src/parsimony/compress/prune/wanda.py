@@ -14,12 +14,14 @@ class Wanda(Scorer):
     """Score |w_ij| times the norm of input feature j (arXiv 2306.11695, equation 1).
 
     Compared within the row of an output, as there; PERP's code compares over the whole matrix
-    (scope ``"layer"``). The norm here is of the mean over tokens, which orders alike.
+    (scope ``"layer"``). The norm here is of the mean over tokens, which orders alike. As in its
+    authors' code, norms are taken before any layer of the block is pruned.
     """
 
     name = "wanda"
     statistic = Norms
     scope = ROW
+    sees_dense = True
 
     def scores(self, weight: Tensor, seen: Statistic | None, generator: torch.Generator) -> Tensor:
         assert isinstance(seen, Norms)
