@@ -118,7 +118,7 @@ def keep_codes(model: nn.Module) -> None:
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
 def _as_stored(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
