@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from parsimony.core import units
@@ -18,6 +19,8 @@ from parsimony.core.pages import (
     Series,
     Table,
 )
+
+_COLOURS = 5  # of methods in one figure; the sixth is the original's
 
 
 def page(result: dict[str, Any]) -> Page:
@@ -76,8 +79,20 @@ def _predictions(reference: str, methods: list[dict[str, Any]]) -> Section:
     )  # fmt: skip
 
 
+def _panels(methods: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """As few groups as leave each method a colour of its own, beside that of the original."""
+    groups = math.ceil(len(methods) / _COLOURS)
+    size = math.ceil(len(methods) / groups)
+    return [methods[start : start + size] for start in range(0, len(methods), size)]
+
+
 def _curves(
-    methods: list[dict[str, Any]], where: str, what: str, same: dict[str, Any]
+    methods: list[dict[str, Any]],
+    where: str,
+    what: str,
+    same: dict[str, Any],
+    *,
+    bands: bool = True,
 ) -> list[Series]:
     """One line of ``what`` over temperature for every method, of the entries that are ``same``."""
     found = []
@@ -92,8 +107,8 @@ def _curves(
                     name=method["method"],
                     x=[e["temperature"] for e in rows],
                     y=[e[what]["estimate"] for e in rows],
-                    low=[e[what]["low"] for e in rows],
-                    high=[e[what]["high"] for e in rows],
+                    low=[e[what]["low"] for e in rows if bands],
+                    high=[e[what]["high"] for e in rows if bands],
                     style="line",
                 )
             )
@@ -103,17 +118,18 @@ def _curves(
 def _divergence(methods: list[dict[str, Any]]) -> Section | None:
     figures: list[Figure] = []
     for top_k in dict.fromkeys(e["top_k"] for m in methods for e in m["divergence"]):
-        curves = _curves(methods, "divergence", "kl", {"top_k": top_k})
-        figures.append(
-            Plot(
-                title=f"Distance to the original, {top_k_name(top_k)}",
-                note="KL divergence of the next token's distribution, mean over positions; 95 % "
-                "bands over windows.",
-                x=Axis(label="temperature"),
-                y=Axis(label="KL", unit="nats", log=all(v > 0 for s in curves for v in s.low)),
-                series=curves,
+        for panel in _panels(methods):
+            curves = _curves(panel, "divergence", "kl", {"top_k": top_k})
+            figures.append(
+                Plot(
+                    title=f"Distance to the original, {top_k_name(top_k)}",
+                    note="KL divergence of the next token's distribution, mean over positions; "
+                    "95 % bands over windows.",
+                    x=Axis(label="temperature"),
+                    y=Axis(label="KL", unit="nats", log=all(v > 0 for c in curves for v in c.low)),
+                    series=curves,
+                )
             )
-        )
     if not figures:
         return None
     return Section(
@@ -128,16 +144,21 @@ def _texts(methods: list[dict[str, Any]]) -> Section:
     figures: list[Figure] = []
     for tokens in dict.fromkeys(e["tokens"] for e in methods[0]["samples"]):
         for top_k in dict.fromkeys(e["top_k"] for e in methods[0]["samples"] if e["temperature"]):
-            curves = _curves(methods, "samples", "perplexity", {"tokens": tokens, "top_k": top_k})
-            figures.append(
-                Plot(
-                    title=f"Perplexity of texts, {tokens} tokens, {top_k_name(top_k)}",
-                    note=f"Under {methods[0]['method']}; 95 % bands over prompts and seeds.",
-                    x=Axis(label="temperature"),
-                    y=Axis(label="perplexity", log=True),
-                    series=curves,
+            same = {"tokens": tokens, "top_k": top_k}
+            for panel in _panels(methods[1:]):
+                figures.append(
+                    Plot(
+                        title=f"Perplexity of texts, {tokens} tokens, {top_k_name(top_k)}",
+                        note=f"Under {methods[0]['method']}, with its own 95 % band over prompts "
+                        "and seeds; which of the others differ is in the table.",
+                        x=Axis(label="temperature"),
+                        y=Axis(label="perplexity", log=True),
+                        series=[
+                            *_curves(methods[:1], "samples", "perplexity", same),
+                            *_curves(panel, "samples", "perplexity", same, bands=False),
+                        ],
+                    )
                 )
-            )
     columns = [Column(name="method"), Column(name="temperature", unit=""), Column(name="top-k"),
                Column(name="tokens", unit="count"), Column(name="perplexity", unit=""),
                Column(name="distinct 2", unit="share"), Column(name="repetition", unit="share"),
