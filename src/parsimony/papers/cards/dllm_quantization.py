@@ -182,9 +182,9 @@ def _lost(seed: int, spec: str, masked: bool = True) -> float:
     from parsimony.papers import byte_diffusion
 
     model = copy.deepcopy(_trained(seed))
-    before = byte_diffusion.validation_bound(model)
+    before = byte_diffusion.validation(model)
     quantize(model, spec, _windows(seed, masked), seed=seed)
-    return byte_diffusion.validation_bound(model) - before
+    return byte_diffusion.validation(model) - before
 
 
 def _smaller(first: list[float], second: list[float], note: str) -> Measurement:
@@ -242,7 +242,7 @@ def four_bit_weights() -> Measurement:
 
     mean, interval = mean_of_seeds(
         [
-            100 * _lost(seed, "gptq:w4g32-asym") / byte_diffusion.validation_bound(_trained(seed))
+            100 * _lost(seed, "gptq:w4g32-asym") / byte_diffusion.validation(_trained(seed))
             for seed in SEEDS
         ]
     )
