@@ -49,6 +49,7 @@ def test_a_compression_shows_every_step_the_size_and_the_speed(
     steps = [line.split()[0] for line in lines[2:5]]
     assert steps == ["original", "pruned", "gptq:w4g16"]
     assert any(line.startswith("Size:    ") and "(tensors on disk)" in line for line in lines)
+    assert any(line.startswith("Memory:  ") and "the original 209.9 KiB" in line for line in lines)
     assert any(line.startswith("Speed:   ") and "on this machine" in line for line in lines)
     assert "Pruning: magnitude:0.5" in said and "Quantizing: gptq:w4g16" in said
     page = (out / "report.html").read_text(encoding="utf-8")

@@ -234,3 +234,24 @@ def test_an_encoder_is_retrained_block_by_block_within_the_share(
     kept = masks.load(tmp_path / "run" / "model")
     model = transformers.AutoModel.from_pretrained(tmp_path / "run" / "model")
     assert masks.intact(model, kept)
+
+
+def test_a_classifier_is_judged_by_its_accuracy(tmp_path: Path) -> None:
+    rows = [{"text": f"row {i} is {'fine' if i % 2 else 'poor'} {i * i}", "label": f"c{i % 2}"}
+            for i in range(80)]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
+    config = tiny.config("bert")
+    config.id2label, config.label2id = {0: "c0", 1: "c1"}, {"c0": 0, "c1": 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = transformers.BertForSequenceClassification(config)
+    model.save_pretrained(tmp_path / "classifier")
+    tiny.tokenizer("bert").save_pretrained(tmp_path / "classifier")
+    asked = request(str(tmp_path / "classifier"), str(tmp_path / "rows.csv"), quantize="rtn:w8")
+    result = workflow.compress(asked, tmp_path / "run", QUIET)
+    assert result["metric"]["name"] == "accuracy" and result["class"].endswith("Classification")
+    assert result["memory"]["original"] > result["bytes"]["compressed"]
+    loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "run" / "model"
+    )
+    assert loaded.config.id2label == {0: "c0", 1: "c1"}

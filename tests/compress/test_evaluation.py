@@ -98,3 +98,26 @@ def test_the_page_says_what_was_chosen_and_what_it_cost():
     bars = shown.sections[1].figures[0]
     assert bars.parts == ["codes", "scales", "dense"]
     assert bars.rows == [("original", [0.0, 0.0, 100.0]), ("rtn:w4", [20.0, 10.0, 0.0])]
+
+
+def test_a_classifier_is_scored_by_the_names_of_its_classes(tmp_path):
+    import pandas as pd
+    import transformers
+
+    from parsimony.core.errors import InputError
+    from parsimony.testing import tiny
+
+    config = tiny.config("bert")
+    config.id2label, config.label2id = {0: "good", 1: "bad"}, {"good": 0, "bad": 1}
+    torch.manual_seed(0)
+    classifier = transformers.BertForSequenceClassification(config)
+    with torch.no_grad():
+        classifier.classifier.weight.zero_()
+        classifier.classifier.bias.copy_(torch.tensor([1.0, 0.0]))  # says "good" to everything
+    # The data number their classes in another order.
+    table = pd.DataFrame({"text": ["a b", "c", "d e f"], "label": [1, 0, 1]})
+    words = tiny.tokenizer("bert")
+    found = evaluation.accuracy(table, ("bad", "good"), words, classifier, 16, batch=2)
+    assert found.metric.name == "accuracy" and found.rows(classifier).tolist() == [1.0, 0.0, 1.0]
+    with pytest.raises(InputError, match="The model knows \\['bad', 'good'\\]"):
+        evaluation.accuracy(table, ("bad", "fine"), words, classifier, 16)

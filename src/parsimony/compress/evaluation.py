@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from parsimony.core.errors import InputError
-from parsimony.core.scoring import Metric
+from parsimony.core.scoring import METRICS, Collator, EncodedRows, Metric, score
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LOSS = Metric("loss per token", "nats", False)
 BOUND = Metric("bound on the loss per token", "nats", False)
@@ -100,6 +105,44 @@ def bound_per_token(windows: Tensor, batch: int = 8) -> Evaluation:
         return _by_batches(model, windows, batch, model.bound)  # type: ignore[arg-type]
 
     return Evaluation(BOUND, rows)
+
+
+def accuracy(
+    table: pd.DataFrame,
+    labels: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    window: int,
+    batch: int = 8,
+) -> Evaluation:
+    """Whether a classifier names each row's label.
+
+    Args:
+        table: columns ``text``, maybe ``text_pair``, and ``label`` (a number of ``labels``).
+        labels: class names of the data.
+        tokenizer: of the model.
+        model: whose config names its classes.
+        window: longest input in tokens.
+        batch: rows at a time.
+
+    Raises:
+        InputError: classes that are not the model's.
+    """
+    own = {str(name): int(number) for number, name in model.config.id2label.items()}
+    if set(own) != set(labels):
+        raise InputError(
+            "the data's labels must be the classes that the model's config names",
+            got=sorted(labels)[:6],
+            hint=f"The model knows {sorted(own)[:6]}",
+        )
+    numbered = table.assign(label=[own[labels[number]] for number in table["label"]])
+    task = "text-pair-classification" if "text_pair" in table else "text-classification"
+    encoded, collate = EncodedRows(numbered, tokenizer, window), Collator(tokenizer, task)
+
+    def rows(found: nn.Module) -> np.ndarray:
+        return score(found, encoded, collate, task, batch).scores
+
+    return Evaluation(METRICS[task], rows)
 
 
 def _by_batches(

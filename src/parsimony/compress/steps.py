@@ -212,8 +212,11 @@ class Steps:
             masks.save(keep, out)
             artifacts.seal(out)
         original = pretrained.load_saved(job.original)
-        fast = speed.compare(original, pretrained.load_saved(_at(out), coded=True), job.timed)
-        return self._result(name, record, fast, sizes.stored(out).total)
+        reloaded = pretrained.load_saved(pretrained.find(str(out)), coded=True)
+        fast = speed.compare(original, reloaded, job.timed)
+        # After a pass: codes may be unpacked by the first.
+        held = {"original": _held(original), "compressed": _held(reloaded)}
+        return self._result(name, record, fast, sizes.stored(out).total) | {"memory": held}
 
     def _result(
         self, chosen: str, record: dict[str, Any], fast: speed.Speed, stored: int
@@ -255,5 +258,7 @@ class Steps:
         return {**row, "difference": gap.as_dict(), "verdict": verdict}
 
 
-def _at(folder: Any) -> pretrained.Pretrained:
-    return pretrained.find(str(folder))
+def _held(model: nn.Module) -> int:
+    """Bytes of a model's tensors in memory, tied ones once."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return sum({t.data_ptr(): t.numel() * t.element_size() for t in tensors}.values())

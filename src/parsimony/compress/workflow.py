@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from parsimony.compress import masks, memory, retraining, sizes
-from parsimony.compress.evaluation import evaluation_for
+from parsimony.compress.evaluation import Evaluation, accuracy, evaluation_for
 from parsimony.compress.page import page
 from parsimony.compress.pruner import pruner
 from parsimony.compress.quantizer import Spec
@@ -56,8 +56,8 @@ class Request:
         quantize: such as ``"gptq:w4g128"``, see ``quantizer.Spec``.
         budget: ``memory`` of the calibration, ``size`` of the checkpoint, ``trainable`` share of a
             retraining.
-        evaluate: ``FILE.py:FUNCTION`` that gives a score per row, higher being better; the loss
-            per token, or the likeness of embeddings, by default.
+        evaluate: ``FILE.py:FUNCTION`` that gives a score per row, higher being better; by default
+            the loss per token, the accuracy of a classifier, or the likeness of embeddings.
         samples: windows to calibrate with.
         window: tokens of each.
         batch: windows at a time.
@@ -205,7 +205,7 @@ def _read(request: Request, console: Console) -> Job:
         tokenizer,
         model.noised(calibration, request.seed) if hasattr(model, "noised") else calibration,
         training,
-        evaluation_for(model, held_out, request.batch, request.evaluate),
+        _evaluation(request, model, tokenizer, found, held_out),
         held_out[: request.batch],
         sizes.stored(original.path).total,
         found.fingerprint,
@@ -219,6 +219,18 @@ def _read(request: Request, console: Console) -> Job:
         whose = "the memory budget" if limit else "the memory of this machine"
         memory.check(needed, limit or machine()["memory_bytes"], request.samples, whose=whose)
     return job
+
+
+def _evaluation(
+    request: Request, model: Any, tokenizer: Any, found: data.TaskData, held_out: Tensor
+) -> Evaluation:
+    """The user's own; accuracy of a classifier on labelled texts; else what the model calls for."""
+    classifies = type(model).__name__.endswith("ForSequenceClassification")
+    if request.evaluate is None and classifies and found.task.endswith("classification"):
+        return accuracy(
+            found.splits["test"], found.labels, tokenizer, model, held_out.shape[1], request.batch
+        )
+    return evaluation_for(model, held_out, request.batch, request.evaluate)
 
 
 def _check_training(request: Request, model: nn.Module) -> None:

@@ -151,10 +151,14 @@ def _show(folder: Path, result: dict[str, Any]) -> None:
     columns = ["step", result["metric"]["name"], *told, "difference", "verdict"]
     title = "Held-out windows, 95 % intervals of paired differences to the original"
     table(columns, rows, title=title, numbers=range(1, len(columns) - 1))
-    size, speed = result["bytes"], result["speed"]
+    size, memory, speed = result["bytes"], result["memory"], result["speed"]
     print(
         f"Size:    {units.format_bytes(size['compressed'])}, {size['share']:.1%} of "
         f"{units.format_bytes(size['original'])} (tensors on disk)"
+    )
+    print(
+        f"Memory:  {units.format_bytes(memory['compressed'])} once transformers has loaded it, the "
+        f"original {units.format_bytes(memory['original'])}"
     )
     print(
         f"Speed:   {speed['ratio']:.2f}x the original's ({speed['low']:.2f} to "
