@@ -224,7 +224,8 @@ def _read_back(
 ) -> float:
     """``compare`` with the model that transformers reads from the folder."""
     try:
-        return compare(model, _reload(model, folder), form, batch)
+        with unseen():
+            return compare(model, _reload(model, folder), form, batch)
     except ParsimonyError:
         raise
     except Exception as problem:  # of any kind: they come from anywhere in the libraries
@@ -238,14 +239,13 @@ def _read_back(
 
 def _reload(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     on_cpu = model.device.type == "cpu"
-    with unseen():
-        reloaded: PreTrainedModel = type(model).from_pretrained(
-            folder,
-            dtype=model.dtype,
-            attn_implementation=model.config._attn_implementation,
-            device_map=None if on_cpu else {"": str(model.device)},
-            local_files_only=True,
-        )
+    reloaded: PreTrainedModel = type(model).from_pretrained(
+        folder,
+        dtype=model.dtype,
+        attn_implementation=model.config._attn_implementation,
+        device_map=None if on_cpu else {"": str(model.device)},
+        local_files_only=True,
+    )
     return reloaded.eval()
 
 
