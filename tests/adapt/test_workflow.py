@@ -18,7 +18,7 @@ from parsimony.core import artifacts
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
 from parsimony.core.errors import BudgetError, InputError
-from parsimony.core.run import Run
+from parsimony.core.run import Run, provenance
 from parsimony.testing import tiny
 
 QUIET = Console(quiet=True)
@@ -62,7 +62,7 @@ def request(model: Path, table: Path, **changes: Any) -> Request:
 
 def planned(asked: Request, folder: Path) -> tuple[Plan, dict[str, Any]]:
     """Plan into ``folder``, as ``adapt`` does before it trains."""
-    run = Run.create(folder, workflow._provenance(asked), asked.seed)
+    run = Run.create(folder, provenance(asked, workflow.Request()), asked.seed)
     return workflow._plan(asked, run, QUIET, 0.0)
 
 

@@ -241,7 +241,7 @@ def test_bad_models_get_one_line(call: Call) -> None:
     Path("bare").mkdir()
     for name, line in {
         "minilmm": "a model is a built-in name, a folder, or a hub name 'owner/name', but got "
-        "'minilmm'. Did you mean 'minilm'? Known: minilm",
+        "'minilmm'. Did you mean 'minilm'? Known: minilm, stdlib-lm",
         "bare": "a model folder needs a config.json, but got 'bare'",
         "pickled": "weights must be safetensors; pickled weights are never loaded, but got "
         "'pickled'. Convert the checkpoint with save_pretrained(safe_serialization=True)",
