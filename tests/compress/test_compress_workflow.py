@@ -166,7 +166,10 @@ def test_a_function_of_the_user_is_the_evaluation(tmp_path: Path, llama: str, te
         ({"prune": "wanda"}, "a pruning names how much goes, but got 'wanda'. Such as wanda:50%"),
         ({"prune": "wanda:50"}, "at least 0 and below 1, but got 50.0. Is it 0.5?"),
         ({"quantize": "gtpq:w4g16"}, "Did you mean 'gptq'"),
-        ({"quantize": "rtn:w4g24"}, r"q_proj"),
+        ({"prune": "magnitude:0.5", "quantize": "rtn:w4g24"}, r"q_proj"),
+        ({"quantize": "duquant:w4a4"}, "a checkpoint holds what is in the weights, and this comp"),
+        ({"quantize": "gptq:w4g16-asym"}, "no version of transformers reads an asymmetric grid"),
+        ({"prune": "magnitude:0.5", "quantize": "quarot:w4a4"}, "pruned weights would not stay z"),
         ({"quantize": "rtn:w8", "window": 100}, "--window must be 2 to 64 tokens"),
         ({"quantize": "rtn:w8", "samples": 10_000}, r"fewer --samples \(at most"),
         ({"quantize": "rtn:w8", "batch": 0}, "--batch must be positive"),
@@ -183,7 +186,7 @@ def test_bad_settings_are_refused_before_anything_is_written(
     asked = Request(**{**vars(request(llama, texts)), **given})  # type: ignore[arg-type]
     with pytest.raises(InputError, match=text):
         workflow.compress(asked, tmp_path / "run", QUIET)
-    assert not (tmp_path / "run" / "result.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_calibration_that_cannot_fit_is_refused_with_the_numbers(

@@ -186,18 +186,12 @@ class Steps:
         """Export, read back, compare speed; the contents of ``result.json``.
 
         Raises:
-            InputError: what was chosen computes on activations; what the export refuses.
+            InputError: what the export refuses.
         """
         name, model, found = chosen
         job, out = self._job, self._run.folder / "model"
         if keep and not masks.intact(model, keep):
             raise ParsimonyError("every removed weight must still be zero at the end")
-        if found is not None and not found.exportable:
-            raise InputError(
-                "a checkpoint holds what is in the weights, and this computes on activations too",
-                got=name,
-                hint="Its scores are in the run folder; export rtn, gptq, awq or smoothquant",
-            )
         self._console.say("Writing the checkpoint, and reading it back")
         if found is not None:
             found.leave_activations()  # the export rounds them itself, and twice is not once

@@ -93,7 +93,9 @@ def compress(request: Request, folder: Path, console: Console) -> dict[str, Any]
     with run.locked():
         try:
             job = _read(request, console)
-            _specs(request, job)  # refuses a size that no grid meets
+            for spec in _specs(request, job):  # refuses a size that no grid meets
+                for name, layer in block_linears(job.model).items():
+                    spec.rounding.check(spec.grid, matrix(layer), name)
         except Exception:
             shutil.rmtree(folder)  # nothing was spent yet
             raise
@@ -154,7 +156,7 @@ def check(request: Request) -> None:
             hint="Add --prune wanda:50%, or leave it out",
         )
     if request.quantize is not None:
-        Spec.parse(request.quantize)
+        _check_spec(Spec.parse(request.quantize), request.prune)
     if not (request.prune or request.quantize or request.budget.size):
         raise InputError(
             "a compression needs something to do",
@@ -175,6 +177,28 @@ def check(request: Request) -> None:
             raise InputError(f"--{option} must not be negative", got=getattr(request, option))
     if not 0 <= request.seed < 2**31:
         raise InputError("--seed must be a whole number from 0 to 2147483647", got=request.seed)
+
+
+def _check_spec(spec: Spec, prune: str | None) -> None:
+    """Refuse now what the last step would refuse, after all the others were paid for."""
+    if not spec.exportable:
+        raise InputError(
+            "a checkpoint holds what is in the weights, and this computes on activations too",
+            got=str(spec),
+            hint="Use rtn, gptq, awq, smoothquant or quarot, or compress.quantizing from Python",
+        )
+    if not getattr(spec.grid, "symmetric", True):
+        raise InputError(
+            "no version of transformers reads an asymmetric grid back",
+            got=str(spec),
+            hint="Leave out -asym, or use compress.quantizing from Python",
+        )
+    if prune is not None and spec.transform is not None and not spec.transform.keeps_zeros:
+        raise InputError(
+            "a rotation mixes the inputs of a layer, so that pruned weights would not stay zero",
+            got=f"--prune {prune} --quantize {spec}",
+            hint="Use rtn, gptq, awq or smoothquant with a pruned model",
+        )
 
 
 def _read(request: Request, console: Console) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ def command(
 ) -> None:
     """Train two small diffusion models, quantize them in every way, and fill the table."""
     from parsimony import report
-    from parsimony.cli.main import emit
+    from parsimony.cli.main import emit, resumable
     from parsimony.core import pages
     from parsimony.core.console import Console
     from parsimony.core.run import Run, new_folder, provenance
@@ -54,7 +55,8 @@ def command(
         )
         home = out or new_folder(Path("runs"), "diffusion-study")
         folder = Run.create(home, provenance(study, studies.Study()), seed)
-    with folder.locked():
+    command = f"parsimony compress diffusion-study --resume {shlex.quote(str(folder.folder))}"
+    with folder.locked(), resumable(folder.folder, command):
         if folder.complete:
             result = folder.read("result.json")
         else:
