@@ -130,21 +130,17 @@ def _run(
     request: Request, folder: Path, resume: bool, console: Console, others: list[dict[str, Any]]
 ) -> dict[str, Any]:
     from parsimony import report
+    from parsimony.cli.main import resumable
     from parsimony.compress.generation_study import study
-    from parsimony.core.errors import InterruptedRun
     from parsimony.core.run import Run
 
-    try:
+    with resumable(folder, study.resume_command(folder)):
         done = study.resume(folder, console) if resume else None
         result = done or study.study(request, folder, console, others)
         run = Run(folder)
         if not run.complete:
             report.write(folder)
             run.finish()
-    except KeyboardInterrupt:
-        if not (folder / "config.json").is_file():
-            raise  # nothing to go on with
-        raise InterruptedRun(study.resume_command(folder)) from None
     return result
 
 
