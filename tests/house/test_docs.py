@@ -2,7 +2,8 @@
 
 The language of a block and the words after it say what happens to it:
 
-* ``python``: run; the blocks of a page share their names;
+* ``python``: run; the blocks of a page share their names; with ``figure=NAME.svg`` it must write
+  that file, which the page shows from ``docs/figures`` (written there where UPDATE_FIGURES is set);
 * ``LANGUAGE file=NAME``: written to that file;
 * ``console``: each line is parsed against the command line; with ``run`` it is also run, and must
   end with exit code 0, or with that of ``exit=CODE``;
@@ -36,6 +37,7 @@ from typer.core import TyperCommand
 from parsimony.core.errors import ParsimonyError
 from parsimony.testing import tiny
 
+FIGURES = Path(__file__).parents[2] / "docs/figures"
 GENERATED = ("architecture", "commands")  # nothing to run
 PAGES = tuple(
     page.stem
@@ -85,6 +87,8 @@ class Reader:
             self.printed = None
         elif block.language == "python":
             self.printed = self.python(block, place)
+            if "figure" in block.words:
+                self.figure(block.words["figure"], place)
         elif block.language == "console":
             self.printed = self.commands(block, place) if "run" in block.words else None
         elif block.language == "text" and "folder" in block.words:
@@ -102,6 +106,17 @@ class Reader:
         with contextlib.redirect_stdout(io.StringIO()) as stream:
             exec(compile(padded, place, "exec"), self.names)
         return stream.getvalue()
+
+    def figure(self, name: str, place: str) -> None:
+        """Check that the block drew what the page shows."""
+        drawn, shown = self.folder / name, FIGURES / name
+        assert drawn.is_file(), f"{place}: the block does not write {name}"
+        if "UPDATE_FIGURES" in os.environ:
+            FIGURES.mkdir(exist_ok=True)
+            shown.write_bytes(drawn.read_bytes())
+        page = (FIGURES.parent / f"{self.name}.md").read_text(encoding="utf-8")
+        assert f"](figures/{name})" in page, f"{place}: the page does not show figures/{name}"
+        assert shown.is_file(), f"{place}: run this test with UPDATE_FIGURES=1, then commit {shown}"
 
     def commands(self, block: Block, place: str) -> str:
         """What the commands print, stdout before stderr."""

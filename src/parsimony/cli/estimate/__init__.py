@@ -1,0 +1,1 @@
+"""``parsimony estimate``: Say what the data tell about a model's parameters."""

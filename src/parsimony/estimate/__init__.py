@@ -1,0 +1,1 @@
+"""Recover parameters from data: scikit-learn estimators with intervals and diagnostics."""
