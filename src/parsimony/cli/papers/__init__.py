@@ -1,0 +1,1 @@
+"""``parsimony papers``: The papers behind parsimony, as cards that run."""
