@@ -1,0 +1,1 @@
+"""The catalogue as a live site: search by meaning, votes, subscription, digest, proposals."""
