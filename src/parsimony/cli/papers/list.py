@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from parsimony.cli import options
-from parsimony.cli.papers._shared import card_json
+from parsimony.cli.papers import card_json
 from parsimony.cli.tables import table
 
 

@@ -1,7 +1,7 @@
 """``parsimony papers reproduce``: run the claims of a paper and judge each.
 
-It exits with 0 when every claim it ran is green, or when the card has no claims yet ('not yet');
-with 1 when a claim is red; with 2 when the request itself is at fault.
+Exits with 0 when every claim it ran is green, or when the card has no claims yet ('not yet'); with
+1 when a claim is red; with 2 when the request itself is at fault.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from parsimony.cli import options
-from parsimony.cli.papers import _shared as shared
+from parsimony.cli.papers import Slug, claim_json, claims_table
 
 if TYPE_CHECKING:
     from parsimony.papers import Card, Claim
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    slug: shared.Slug,
+    slug: Slug,
     level: Annotated[
         str, typer.Option("--level", help="Run claims up to this level: exact, cpu or gpu.")
     ] = "exact",
@@ -52,11 +52,13 @@ def command(
         return
     results: dict[str, Result] = {}
     absent: dict[str, str] = {}
-    with console.phase(f"{slug}: running {_claims_of(level, claims)}", len(claims)) as phase:
+    with console.phase(f"{slug}: running {claims_of(level, claims)}", len(claims)) as phase:
         for claim in claims:
             phase.advance()
             try:
-                result = records.execute(paper, claim, shared.typed(slug, level, record))
+                result = records.execute(
+                    paper, claim, records.reproduce_command(slug, level, record)
+                )
             except MissingTableError as error:
                 absent[str(error)] = f"{absent.get(str(error), '')} {claim.name}"
                 continue
@@ -68,10 +70,10 @@ def command(
     failed = sum(not r.passed for r in results.values())
     state = "red" if failed else "green" if results else "not yet"
     if json:
-        shown = [shared.claim_json(c, results[c.name]) for c in claims if c.name in results]
+        shown = [claim_json(c, results[c.name]) for c in claims if c.name in results]
         emit({"slug": slug, "level": level, "state": state, "recorded": record, "claims": shown})
     else:
-        shared.claims_table(paper, results, heading=not quiet)
+        claims_table(paper, results, heading=not quiet)
         kept = "recorded" if record else "not recorded; add --record to keep it"
         print(f"{slug}: {state}, {len(results) - failed} of {len(results)} claims hold ({kept})")
     if failed:
@@ -101,7 +103,7 @@ def _announce(paper: Card, claims: Sequence[Claim], level: str, json: bool) -> N
 
     latest = newest(paper)
     if json:
-        planned = [shared.claim_json(c, latest.get(c.name)) for c in claims]
+        planned = [claim_json(c, latest.get(c.name)) for c in claims]
         state = "planned" if claims else "not yet"
         emit({"slug": paper.slug, "level": level, "state": state, "claims": planned})
         return
@@ -109,11 +111,11 @@ def _announce(paper: Card, claims: Sequence[Claim], level: str, json: bool) -> N
         lacks = f"no claims up to level '{level}'" if paper.claims else "no claims"
         print(f"{paper.slug}: not yet, the card has {lacks}")
         return
-    print(f"{paper.slug}: would run {_claims_of(level, claims)}")
+    print(f"{paper.slug}: would run {claims_of(level, claims)}")
     for c in claims:
         took = f"took {latest[c.name].seconds:.3g} s last" if c.name in latest else "never run"
         print(f"  {c.name} ({c.level}, {took})")
 
 
-def _claims_of(level: str, claims: Sequence[Claim]) -> str:
+def claims_of(level: str, claims: Sequence[Claim]) -> str:
     return f"{len(claims)} claim{'s' if len(claims) != 1 else ''} up to level '{level}'"

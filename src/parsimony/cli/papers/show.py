@@ -1,23 +1,23 @@
-"""``parsimony papers show``: one paper, and the newest result of each of its claims."""
+"""``parsimony papers show``: one paper, its claims, and the newest result of each."""
 
 from __future__ import annotations
 
 from parsimony.cli import options
-from parsimony.cli.papers import _shared as shared
+from parsimony.cli.papers import Slug, card_json, claim_json, claims_table
 
 
-def command(slug: shared.Slug, json: options.Json = False, quiet: options.Quiet = False) -> None:
+def command(slug: Slug, json: options.Json = False, quiet: options.Quiet = False) -> None:
     """Show one paper: what it does for a user, its claims, and the newest result of each."""
     from parsimony.cli.main import emit
     from parsimony.papers import card
     from parsimony.papers.claim import LEVELS
-    from parsimony.papers.record import newest, standing
+    from parsimony.papers.record import newest, reproduce_command, standing
 
     paper = card(slug)
     latest = newest(paper)
     if json:
-        claims = [shared.claim_json(c, latest.get(c.name)) for c in paper.claims]
-        emit({**shared.card_json(paper), "claims": claims})
+        claims = [claim_json(c, latest.get(c.name)) for c in paper.claims]
+        emit({**card_json(paper), "claims": claims})
         return
     lines = {
         "title": paper.title,
@@ -35,7 +35,7 @@ def command(slug: shared.Slug, json: options.Json = False, quiet: options.Quiet 
     for name, text in lines.items():
         print(f"{name:14} {text or 'not known'}")
     if paper.claims:
-        shared.claims_table(paper, latest, heading=not quiet)
+        claims_table(paper, latest, heading=not quiet)
     if paper.claims and not quiet:
         highest = max((c.level for c in paper.claims), key=LEVELS.index)
-        print(f"Run it: {shared.typed(slug, highest)}")
+        print(f"Run it: {reproduce_command(slug, highest)}")
