@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import smtplib
+import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -215,13 +216,16 @@ class Post:
     def _connected(self) -> smtplib.SMTP:
         if self._client is None:
             relay = self.relay
-            secure = ssl.create_default_context()  # certificates are checked
+            # With TLS, certificates are checked.
+            secure = None if relay.tls == "none" else ssl.create_default_context()
             client = (
                 smtplib.SMTP_SSL(relay.host, relay.port, timeout=_TIMEOUT, context=secure)
                 if relay.tls == "tls"
                 else smtplib.SMTP(relay.host, relay.port, timeout=_TIMEOUT)
             )
             self._client = client
+            # The closing dot is a write of its own and must not wait for an acknowledgement.
+            client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.ehlo_or_helo_if_needed()
             if relay.tls == "starttls":
                 client.starttls(context=secure)
