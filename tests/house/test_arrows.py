@@ -14,7 +14,7 @@ MAY = {area: {"core"} for area in AREAS} | {
     "": {"core"},
     "core": set(),
     "testing": {"core", *AREAS},
-    "papers": {"core", *AREAS},
+    "papers": {"core", "report", *AREAS},
     "report": {"core", *AREAS},
     "cli": {"core", "papers", "report", *AREAS},
     "__main__": {"cli"},

@@ -207,7 +207,7 @@ def newest(card: Card, folder: Path | None = None) -> dict[str, Result]:
 
 def standing(card: Card, folder: Path | None = None) -> Standing:
     """See ``Standing``. A card without claims is never green."""
-    return _standing(card, card.claims, newest(card, folder))
+    return stand(card, card.claims, newest(card, folder))
 
 
 def by_level(card: Card, latest: Mapping[str, Result]) -> dict[Level, Standing]:
@@ -218,12 +218,12 @@ def by_level(card: Card, latest: Mapping[str, Result]) -> dict[Level, Standing]:
         latest: the newest result of each claim that has one, see ``newest``.
     """
     return {
-        level: _standing(card, [c for c in card.claims if c.level == level], latest)
-        for level in LEVELS
+        level: stand(card, [c for c in card.claims if c.level == level], latest) for level in LEVELS
     }
 
 
-def _standing(card: Card, claims: Sequence[Claim], latest: Mapping[str, Result]) -> Standing:
+def stand(card: Card, claims: Sequence[Claim], latest: Mapping[str, Result]) -> Standing:
+    """Where these claims of a card stand, given the newest result of each that has one."""
     results = [latest[c.name] for c in claims if c.name in latest]
     return Standing(
         state=state_of(card, results),
