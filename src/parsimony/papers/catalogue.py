@@ -1,7 +1,8 @@
 """Finds the cards and reads them as text: listing every paper imports none of them.
 
-A card is a file of ``cards/`` with a literal ``CARD`` and functions under ``@claim(...)``. Both
-are read from the syntax tree; the file is imported only when one of its claims runs.
+A card of a user's own is TOML (see ``own.py``). Every other is a file of ``cards/`` with a literal
+``CARD`` and functions under ``@claim(...)``. Both are read from the syntax tree; the file is
+imported only when one of its claims runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from parsimony.core.errors import DataError, InputError, nearest
+from parsimony.papers import own
 from parsimony.papers.claim import Claim, Measurement
 
 _PACKAGE = Path(__file__).parent / "cards"
@@ -73,13 +75,12 @@ class Card:
 
 
 def cards(folder: Path | None = None) -> tuple[Card, ...]:
-    """Every card of ``folder`` (the package's own by default), by slug.
+    """Every card of ``folder``, by slug; by default the package's own, then the user's.
 
     Raises:
-        DataError: a file is not a card: names the file and the rule.
+        DataError: a file is not a card, or two have one slug: names the file and the rule.
     """
-    files = sorted((folder or CARDS).glob("*.py"))
-    return tuple(read(file) for file in files if file.name != "__init__.py")
+    return tuple(read(file) for file in _files(folder).values())
 
 
 def card(slug: str, folder: Path | None = None) -> Card:
@@ -89,13 +90,31 @@ def card(slug: str, folder: Path | None = None) -> Card:
         InputError: no such card; names the nearest.
         DataError: its file is not a card.
     """
-    files = {slug_of(f): f for f in (folder or CARDS).glob("*.py") if f.name != "__init__.py"}
+    files = _files(folder)
     if slug not in files:
         raise InputError(f"unknown paper '{slug}'", hint=nearest(slug, files))
     return read(files[slug])
 
 
+def _files(folder: Path | None) -> dict[str, Path]:
+    """The files of the cards by slug."""
+    mine = own.folder() if folder is None else None
+    places = [folder or CARDS, *([mine] if mine is not None else [])]
+    found: dict[str, Path] = {}
+    for place in places:
+        for file in sorted([*place.glob("*.py"), *place.glob("*.toml")]):
+            if file.name == "__init__.py" or (place == mine and file.suffix == ".py"):
+                continue
+            if slug_of(file) in found:
+                raise DataError(
+                    f"there is another card '{slug_of(file)}'", file=file, hint="Rename one of them"
+                )
+            found[slug_of(file)] = file
+    return found
+
+
 def slug_of(file: Path) -> str:
+    """The name of the card in a file."""
     return file.stem.replace("_", "-")
 
 
@@ -106,12 +125,15 @@ def read(file: Path) -> Card:
         DataError: no literal ``CARD``, a missing or unknown key, a wrong type, a slug other than
             the file's, or a claim whose arguments are not literals or break a rule.
     """
+    if file.suffix == ".toml":
+        written, fingerprint = own.fields(file)
+        return Card(**check(written, file), claims=(), fingerprint=fingerprint)
     source = file.read_bytes()
     try:
         tree = ast.parse(source, filename=str(file))
     except SyntaxError as error:
         raise DataError(f"a card must be Python ({error.msg})", file=file.name) from None
-    fields = _check(_metadata(tree, file), file)
+    fields = check(_metadata(tree, file), file)
     claims = tuple(_claims(tree, file))
     names = [c.name for c in claims]
     if repeated := sorted({n for n in names if names.count(n) > 1}):
@@ -132,7 +154,12 @@ def _metadata(tree: ast.Module, file: Path) -> dict[str, Any]:
     raise DataError("a card needs CARD = {...}, all of it literals", file=file.name)
 
 
-def _check(fields: dict[str, Any], file: Path) -> dict[str, Any]:
+def check(fields: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The fields of a card, as they are.
+
+    Raises:
+        DataError: a key is missing or unknown, a value of a wrong type, or the slug not the file's.
+    """
     if unknown := sorted(map(str, fields.keys() - _FIELDS)):
         hint = nearest(unknown[0], _FIELDS)
         raise DataError(f"unknown key '{unknown[0]}' in CARD", file=file.name, hint=hint)
