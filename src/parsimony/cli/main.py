@@ -33,8 +33,9 @@ def verbs() -> list[str]:
 
 
 def _inside(module: ModuleType) -> list[str]:
-    """Names of the modules of a package; none for a file."""
-    return [found.name for found in pkgutil.iter_modules(getattr(module, "__path__", []))]
+    """Names of the modules of a package, but those with an underscore; none for a file."""
+    found = (each.name for each in pkgutil.iter_modules(getattr(module, "__path__", [])))
+    return [name for name in found if not name.startswith("_")]
 
 
 def build() -> typer.Typer:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parsimony.core.errors import DataError, InputError
+from parsimony.core.errors import InputError
 from parsimony.papers import arxiv, catalogue, own
 
 
@@ -55,11 +55,15 @@ def complete(known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def add(card: Mapping[str, Any], into: Path, file: str) -> Path:
-    """Check a card against the rules and the catalogue, and write it to the folder ``into``.
+def check(card: Mapping[str, Any], into: Path, file: str) -> dict[str, Any]:
+    """The fields of a card that keeps the rules and is new to the catalogue.
+
+    Args:
+        into: folder of the user's own cards.
+        file: what an error names.
 
     Raises:
-        DataError: it breaks a rule; names ``file``.
+        DataError: it breaks a rule.
         InputError: the catalogue has a paper of this name, title or preprint.
     """
     fields = dict(card)
@@ -72,7 +76,17 @@ def add(card: Mapping[str, Any], into: Path, file: str) -> Path:
                 raise InputError(
                     f"the catalogue has a paper of this {name}, '{paper.slug}'", got=fields[name]
                 )
+    return fields
+
+
+def add(card: Mapping[str, Any], into: Path, file: str) -> Path:
+    """Check a card and write it to the folder ``into``.
+
+    Raises:
+        DataError, InputError: see ``check``; or the folder cannot be written.
+    """
+    fields = check(card, into, file)
     try:
         return own.store(fields, into)
     except OSError as error:
-        raise DataError(f"the folder of cards must be writable ({error})", file=into) from None
+        raise InputError(f"the folder of cards must be writable ({error})", got=str(into)) from None

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 import socket
+import zlib
+from collections.abc import Sequence
 from email.message import EmailMessage
 from typing import Any
 
+import numpy as np
+
+from parsimony.papers import own
 from parsimony.papers.live import subscribers
 from parsimony.papers.live.database import Database
 
@@ -28,15 +34,15 @@ class Sink:
     """An SMTP server of this machine that keeps every message it took on."""
 
     def __init__(self) -> None:
-        from aiosmtpd.controller import Controller
-
         self.envelopes: list[tuple[str, bytes]] = []
         self.answer = ""  # to the end of a message, in place of 250
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if self.answer == "hang up":
+            server.transport.abort()
+            return "421 gone"
         if self.answer:
             return self.answer
         self.envelopes += [(to, envelope.content) for to in envelope.rcpt_tos]
@@ -53,6 +59,9 @@ class Sink:
         return "250 fine"
 
     def start(self) -> None:
+        from aiosmtpd.controller import Controller
+
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
 
     def stop(self) -> None:
@@ -79,3 +88,28 @@ def join(database: Database, *addresses: str, now: int = NOW) -> None:
     for address in addresses:
         token = subscribers.subscribe(database, address, now)
         assert token is not None and subscribers.confirm(database, token, now)
+
+
+def embed(texts: Sequence[str]) -> np.ndarray:
+    """Vectors of texts by the words in them, for tests that need no model."""
+    found = np.zeros((len(texts), 64), np.float32)
+    for row, text in zip(found, texts, strict=True):
+        for word in text.lower().split():
+            row[zlib.crc32(word.encode()) % 64] += 1
+    return (found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)).astype("f2")
+
+
+def card(slug: str, **changes: object) -> str:
+    """A card in TOML."""
+    fields = {
+        "slug": slug, "title": f"On {slug}", "year": 2024, "areas": ["adapt"],
+        "mechanism": "adapt", "summary": f"Does what {slug} does.",
+    } | changes  # fmt: skip
+    return own.dumps(fields)
+
+
+def form_of(page: str) -> str:
+    """The token of the forms of a page."""
+    found = re.search(r'name="form" value="([^"]+)"', page)
+    assert found is not None
+    return found[1]

@@ -32,7 +32,7 @@ class Vote(Base):
     __tablename__ = "votes"
     slug: Mapped[str] = mapped_column(_SLUG, primary_key=True)
     reader: Mapped[str] = mapped_column(_HASH, primary_key=True)
-    day: Mapped[int] = mapped_column(index=True)  # since 1970
+    at: Mapped[int] = mapped_column(index=True)
 
 
 class Subscriber(Base):

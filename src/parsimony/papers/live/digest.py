@@ -96,14 +96,21 @@ def send(
     lost = 0
     with Post(relay, sender.address.addr_spec) as post:
         for letter in _waiting(database, issue.id):
-            while (outcome := _deliver(database, post, sender, issue, news, letter, clock)) != "":
-                lost += 1
-                if lost == _LOST:
-                    raise InputError(
-                        f"the mail server {relay.host}:{relay.port} must be reachable ({outcome})",
-                        hint="Run the same command again: it goes on where it stopped",
-                    )
-            lost = 0
+            again = True
+            while again:
+                try:
+                    again = False
+                    if _deliver(database, post, sender, issue, news, letter, clock):
+                        lost = 0
+                except (UnfinishedError, UnknownError) as error:
+                    again = isinstance(error, UnfinishedError)
+                    lost += 1
+                    if lost == _LOST:
+                        raise InputError(
+                            f"the mail server {relay.host}:{relay.port} must be reachable "
+                            f"({error})",
+                            hint="Run the same command again: it goes on where it stopped",
+                        ) from None
             progress()
     return _close(database, issue.id, int(clock()))
 
@@ -111,8 +118,12 @@ def send(
 def _deliver(
     database: Database, post: Post, sender: Sender, issue: Issue, news: News,
     letter: Waiting, clock: Callable[[], float],
-) -> str:  # fmt: skip
-    """Try to send one letter; why the connection was lost, or an empty string."""
+) -> bool:  # fmt: skip
+    """Send one letter; whether the server answered, be it yes or no.
+
+    Raises:
+        UnfinishedError, UnknownError: the connection was lost.
+    """
     now, token = int(clock()), tokens.new()
     at = "waiting"
 
@@ -130,17 +141,26 @@ def _deliver(
         sender, news, letter.address, token, f"{issue.ends}-{issue.id}-{letter.subscriber}", now
     )
     try:
-        if post.send(letter.address, message, hand_over):
-            with database.session() as session:
-                _move(session, letter.id, "handed", "sent")
+        if not post.send(letter.address, message, hand_over):
+            return False
+        with database.session() as session:
+            _move(session, letter.id, "handed", "sent")
     except RefusedError as refusal:
         over = refusal.code >= 500 or letter.tries + 1 >= _TRIES
         with database.session() as session:
             after = "refused" if over else "waiting"
             _move(session, letter.id, at, after, tries=letter.tries + 1, reply=refusal.text)
-    except (UnfinishedError, UnknownError) as error:
-        return str(error)
-    return ""
+    return True
+
+
+def left(database: Database) -> int:
+    """How many letters the next run will try at most."""
+    issue = _unfinished(database)
+    if issue is None:
+        return subscribers.count(database)
+    with database.session() as session:
+        query = select(func.count()).where(Letter.issue == issue.id, Letter.state == "waiting")
+        return session.scalar(query) or 0
 
 
 def _move(session: Session, letter: int, before: str, after: str, **more: object) -> bool:

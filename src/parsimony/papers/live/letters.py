@@ -64,6 +64,15 @@ def digest(sender: Sender, news: News, to: str, token: str, number: str, now: in
     )  # fmt: skip
 
 
+def preview(news: News, base_url: str) -> str:
+    """The text of an issue, as a letter has it but for the link that unsubscribes."""
+    text = _templates().get_template("digest.txt.j2")
+    starts, ends = _day(news.starts), _day(news.ends)
+    return text.render(
+        news=news, starts=starts, ends=ends, base_url=base_url, unsubscribe="(of each reader)"
+    ).rstrip()
+
+
 def confirmation(sender: Sender, to: str, token: str, now: int) -> bytes:
     """What an address gets when somebody enters it."""
     return _letter(

@@ -87,7 +87,7 @@ def gather(database: Database, cards: Sequence[Card], starts: int, ends: int) ->
             row[0]: row[1]
             for row in session.execute(
                 select(Vote.slug, func.count())
-                .where(Vote.day >= starts // 86_400)
+                .where(Vote.at > starts, Vote.at <= ends)
                 .group_by(Vote.slug)
             )
         }

@@ -26,7 +26,7 @@ def cast(database: Database, slug: str, reader: str, now: int) -> bool:
     """Count a vote; ``False`` when this reader's vote for the paper was counted before."""
     try:
         with database.session() as session:
-            session.add(Vote(slug=slug, reader=reader, day=now // _DAY))
+            session.add(Vote(slug=slug, reader=reader, at=now))
     except IntegrityError:
         return False
     return True
@@ -42,13 +42,14 @@ def counts(database: Database) -> dict[str, int]:
 def trending(database: Database, now: int) -> dict[str, float]:
     """The score by paper, highest first, for papers with a vote that still weighs something."""
     today = now // _DAY
+    day = (Vote.at // _DAY).label("day")
     query = (
-        select(Vote.slug, Vote.day, func.count())
-        .where(Vote.day > today - _FORGOTTEN)
-        .group_by(Vote.slug, Vote.day)
+        select(Vote.slug, day, func.count())
+        .where(Vote.at >= (today - _FORGOTTEN + 1) * _DAY)
+        .group_by(Vote.slug, day)
     )
     scores: dict[str, float] = {}
     with database.session() as session:
-        for slug, day, count in session.execute(query):
-            scores[slug] = scores.get(slug, 0) + count * 2 ** ((day - today) / HALF_LIFE)
+        for slug, cast_on, count in session.execute(query):
+            scores[slug] = scores.get(slug, 0) + count * 2 ** ((cast_on - today) / HALF_LIFE)
     return dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
