@@ -82,14 +82,6 @@ class Live:
         return READER.get().voted
 
 
-class Pages(Renderer):
-    """The pages of the static site and those that only a server has."""
-
-    def page(self, name: str, **values: object) -> str:
-        """The page of a template of the server."""
-        return self._page(name, **values)
-
-
 class Shelf:
     """One reading of the catalogue, with its pages and its search.
 
@@ -113,7 +105,7 @@ class Shelf:
         }
         areas = {*self.catalogue.areas, "papers"} - {"core"}
         self.guides = {guide.name: guide for guide in (guides.read(docs, areas) if docs else ())}
-        self.pages = Pages(
+        self.pages = Renderer(
             self.catalogue, tuple(self.guides.values()), self.near, [TEMPLATES], live
         )
         rows = ([paper.searched()[field] for field in FIELDS] for paper in papers)
