@@ -6,6 +6,7 @@ import email
 import email.policy
 import re
 import socket
+import threading
 import zlib
 from collections.abc import Sequence
 from email.message import EmailMessage
@@ -35,6 +36,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.envelopes: list[tuple[str, bytes]] = []
+        self.first = threading.Event()  # a message was taken on
         self.answer = ""  # to the end of a message, in place of 250
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -46,6 +48,7 @@ class Sink:
         if self.answer:
             return self.answer
         self.envelopes += [(to, envelope.content) for to in envelope.rcpt_tos]
+        self.first.set()
         return "250 taken"
 
     async def handle_RCPT(

@@ -14,7 +14,7 @@ from typing import Any
 from parsimony.core import artifacts
 from parsimony.core.errors import InputError
 from parsimony.papers.site import feed, guides, meaning, search
-from parsimony.papers.site.content import Catalogue, read
+from parsimony.papers.site.content import Catalogue, Paper, read
 from parsimony.papers.site.render import ASSETS, SHOWN, Renderer
 
 MARKER = ".parsimony-site"
