@@ -67,7 +67,8 @@ def check(card: Mapping[str, Any], into: Path, file: str) -> dict[str, Any]:
         InputError: the catalogue has a paper of this name, title or preprint.
     """
     fields = dict(card)
-    catalogue.check(fields, Path(file).with_name(f"{fields.get('slug')}.toml"))
+    own.check_slug(fields.get("slug"), file)
+    catalogue.check(fields, Path(f"{fields['slug']}.toml"))
     known = [*catalogue.cards(catalogue.CARDS), *(catalogue.cards(into) if into.is_dir() else ())]
     own.check(fields, {area for paper in known for area in paper.areas}, file)
     for paper in known:

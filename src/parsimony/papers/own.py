@@ -70,19 +70,27 @@ ARXIV = re.compile(r"(?P<year>\d\d)(0[1-9]|1[0-2])\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?
 """An identifier without its version, of the present form or of that before 2007."""
 
 
+def check_slug(slug: object, file: str) -> None:
+    """A slug is part of addresses and of a file's name.
+
+    Raises:
+        DataError: it cannot be.
+    """
+    if not isinstance(slug, str) or not _SLUG.fullmatch(slug):
+        raise DataError("a slug is lower-case words joined by hyphens", file=file, got=slug)
+
+
 def check(card: Mapping[str, Any], known_areas: set[str], file: str) -> None:
     """What a card must keep besides the rules of every card, to become part of pages.
 
     Raises:
-        DataError: text that no page can show, a slug that cannot be part of an address, an area
-            nobody knows, a preprint or a repository that cannot be linked to.
+        DataError: text that no page can show, an area nobody knows, a preprint or a repository
+            that cannot be linked to.
     """
     for name, value in card.items():
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str):
                 _check_text(name, text, file)
-    if not _SLUG.fullmatch(card["slug"]):
-        raise DataError("a slug is lower-case words joined by hyphens", file=file, got=card["slug"])
     for area in card["areas"]:
         if area not in known_areas:
             raise DataError(f"unknown area '{area}'", file=file, hint=nearest(area, known_areas))

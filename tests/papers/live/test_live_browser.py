@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-for needed in ("uvicorn", "playwright.sync_api", "axe_playwright_python.sync_playwright"):
-    pytest.importorskip(needed)
+pytest.importorskip("uvicorn")
+pytest.importorskip("playwright.sync_api")
+pytest.importorskip("axe_playwright_python.sync_playwright")
 
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
@@ -154,7 +155,7 @@ def test_propose_and_search(browser: Any, server: Server, noise: Noise, database
     assert page.get_by_role("heading", level=1).inner_text() == "Thank you"
     assert [p.title for p in proposals.listed(database)] == ["A paper on <b>bits</b>"]
 
-    page.goto(server.url)
+    page.get_by_role("link", name="Ask").click()
     page.fill("#meaning", "wide-nets")
     page.get_by_role("button", name="Ask").click()
     assert page.locator(".paper").first.get_attribute("data-slug") == "wide-nets"

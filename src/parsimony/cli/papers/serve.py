@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +19,9 @@ def command(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; others than loopback are open.")
     ] = _LOOPBACK,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="TCP port; 0 for any free one.")
+    ] = 8080,
     db: shared.Db = shared.DB,
     base_url: shared.BaseUrl = None,
     smtp: shared.Smtp = None,
@@ -56,6 +60,7 @@ def command(
     from parsimony.papers.live.app import Settings, create
     from parsimony.papers.live.database import Database
     from parsimony.papers.live.security import is_loopback
+    from parsimony.papers.site import content
 
     console = Console(quiet)
     if not is_loopback(host):
@@ -65,30 +70,57 @@ def command(
                 got=host, hint="Give --base-url https://papers.example.org",
             )  # fmt: skip
         console.say(f"Warning: {host} is open to other machines; put a proxy with TLS in front")
+    listener = _listen(host, port)
     address = f"[{host}]" if ":" in host else host
-    url = shared.address(base_url or f"http://{address}:{port}")
+    url = shared.address(base_url or f"http://{address}:{listener.getsockname()[1]}")
     own = Path(parsimony.__file__).parents[2] / "docs"
     database = Database(db)
-    console.say("Reading the cards and their results, and placing them by meaning")
-    app = create(
-        Settings(
-            base_url=url,
-            secret=tokens.server_secret(database.folder),
-            relay=shared.relay(smtp, smtp_tls),
-            sender=sender,
-            docs=docs or (own if own.is_dir() else None),
-        ),
-        database,
-        time.time,
+    settings = Settings(
+        base_url=url,
+        secret=tokens.server_secret(database.folder),
+        relay=shared.relay(smtp, smtp_tls),
+        sender=sender,
+        docs=docs or (own if own.is_dir() else None),
     )
+    if dry_run:
+        papers = len(content.read().papers)
+        listener.close()
+        database.close()
+        if json:
+            emit({"address": url, "papers": papers})
+        else:
+            print(f"Would serve {papers} papers at {url}/")
+        return
+    console.say("Reading the cards and their results, and placing them by meaning")
+    app = create(settings, database, time.time)
     if json:
         emit({"address": url, "database": db, "mail": smtp is not None})
+        sys.stdout.flush()
     else:
-        print(f"Papers at {url}/ (Ctrl-C stops)" if not dry_run else f"Would serve {url}/")
-    if not dry_run:
+        print(f"Papers at {url}/ (Ctrl-C stops)", flush=True)
+    with listener:
         # Addresses of links in letters hold tokens, so requests are not logged.
-        uvicorn.run(
-            app, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False,
             proxy_headers=proxy is not None, forwarded_allow_ips=proxy or "",
         )  # fmt: skip
+        uvicorn.Server(config).run([listener])
     database.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections; the system chooses the port when it is 0.
+
+    Raises:
+        InputError: the address is not this machine's, or the port is taken.
+    """
+    from parsimony.core.errors import InputError
+
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(
+            f"host and port must be free to listen on ({error})", got=f"{host}:{port}",
+            hint="Give another --port",
+        ) from None  # fmt: skip
