@@ -117,7 +117,7 @@ def test_subscribe_confirm_digest_unsubscribe(
 ) -> None:
     page = visit(browser, noise)
     page.goto(server.url)
-    page.get_by_role("link", name="Subscribe").click()
+    page.get_by_role("link", name="Subscribe", exact=True).click()
     page.fill("#address", "reader@example.org")
     page.get_by_role("button", name="Subscribe").click()
     assert page.get_by_role("heading", level=1).inner_text() == "Look into your mail"
@@ -148,14 +148,14 @@ def test_subscribe_confirm_digest_unsubscribe(
 def test_propose_and_search(browser: Any, server: Server, noise: Noise, database: Database) -> None:
     page = visit(browser, noise)
     page.goto(server.url)
-    page.get_by_role("link", name="Propose").click()
+    page.get_by_role("link", name="Propose", exact=True).click()
     page.fill("#title", "A paper on <b>bits</b>")
     page.fill("#link", "2106.09685")
     page.get_by_role("button", name="Propose").click()
     assert page.get_by_role("heading", level=1).inner_text() == "Thank you"
     assert [p.title for p in proposals.listed(database)] == ["A paper on <b>bits</b>"]
 
-    page.get_by_role("link", name="Ask").click()
+    page.get_by_role("link", name="Ask", exact=True).click()
     page.fill("#meaning", "wide-nets")
     page.get_by_role("button", name="Ask").click()
     assert page.locator(".paper").first.get_attribute("data-slug") == "wide-nets"
