@@ -106,7 +106,10 @@ def _pages(
         ("areas/index.html", pages.areas),
         ("feed.xml", lambda: feed.atom(catalogue, base)),
         ("assets/index.js", lambda: search.script(catalogue, SHOWN)),
-        ("index.json", lambda: artifacts.dumps({"papers": [p.as_dict() for p in catalogue.papers]})),
+        (
+            "index.json",
+            lambda: artifacts.dumps({"papers": [p.as_dict() for p in catalogue.papers]}),
+        ),
         *((f"areas/{a}.html", lambda a=a: pages.area(a)) for a in catalogue.areas),
         *((f"assets/{file.name}", file.read_text) for file in ASSETS),
     ]
@@ -152,7 +155,7 @@ def _claim(out: Path) -> set[str]:
 def _write(out: Path, pages: dict[str, bytes], owned: set[str]) -> None:
     files = {artifacts.inside(out, name): data for name, data in pages.items()}
     (out / artifacts.MANIFEST).unlink(missing_ok=True)
-    # Before anything else, so that a build that was stopped leaves nothing that is not known as ours.
+    # Before anything else, so that a stopped build leaves nothing that is not known as ours.
     artifacts.write_json(out / MARKER, {"files": sorted(owned | pages.keys())})
     for file, data in files.items():
         if not file.is_file() or file.read_bytes() != data:

@@ -118,7 +118,9 @@ class Paper:
     @cached_property
     def links(self) -> tuple[tuple[str, str], ...]:
         """Name and address of the paper itself and of its official code."""
-        found = [(f"arXiv {self.card.arxiv}", f"https://arxiv.org/abs/{quote(self.card.arxiv or '')}")]
+        found = [
+            (f"arXiv {self.card.arxiv}", f"https://arxiv.org/abs/{quote(self.card.arxiv or '')}")
+        ]
         code = [(name, f"https://github.com/{quote(name)}") for name in self.card.official_code]
         return tuple((found if self.card.arxiv else []) + code)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from parsimony.papers.record import Result
     from parsimony.papers.site.content import Outcome
 
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -90,8 +90,8 @@ def deviations(outcomes: Sequence[Outcome]) -> Iterator[str]:
     laptop = sum(outcome.claim.level == "cpu" for outcome in outcomes)
     if laptop:
         yield (
-            f"{laptop} {'claim is' if laptop == 1 else 'claims are'} measured at what a laptop does "
-            "in minutes, where the paper may have spent more; each note says on what."
+            f"{laptop} {'claim is' if laptop == 1 else 'claims are'} measured at what a laptop "
+            "does in minutes, where the paper may have spent more; each note says on what."
         )
     left = [outcome for outcome in outcomes if outcome.last is None]
     if left:
@@ -100,7 +100,9 @@ def deviations(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def _miss(claim: Claim, result: Result) -> str:
-    text = f"{sentence(claim.statement)} Expected: {promise(claim)}; found: {figure(result.value, 4)}"
+    text = (
+        f"{sentence(claim.statement)} Expected: {promise(claim)}; found: {figure(result.value, 4)}"
+    )
     if result.interval:
         text += f" ({interval(result.interval)})"
     text += f" {claim.unit}" if result.value is not None else f" ({result.error})"
