@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -123,7 +124,9 @@ def markdown(said: Mapping[str, Any]) -> str:
     if said["mended"]:
         lines += ["", "## Mended", "", *(f"- {_plain(name)}" for name in said["mended"])]
     if said["left"]:
-        lines += ["", "## Left for lack of time", "", *(f"- {_plain(n)}" for n in said["left"])]
+        counts = Counter(name.partition(":")[0] for name in said["left"])
+        lines += ["", "## Left for lack of time", ""]
+        lines += [f"- {_plain(slug)}: {n} claim{'s' * (n > 1)}" for slug, n in counts.items()]
     if said["missing"]:
         lines += ["", "## Cannot run here", ""]
         lines += [f"- {_plain(name)}: {_plain(why)}" for name, why in said["missing"].items()]

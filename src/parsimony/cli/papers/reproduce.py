@@ -245,11 +245,11 @@ def _show(said: dict[str, Any], folder: Path, *, json: bool, quiet: bool) -> Non
     if json:
         emit({**said, "folder": str(folder)})
     else:
-        rows = [
-            (p["slug"], p["state"], f"{p['passed']}/{p['run']}", str(p["claims"]),
-             units.format_seconds(p["seconds"]) if p["run"] else "")
-            for p in said["papers"] if p["claims"]
-        ]  # fmt: skip
+        rows = []
+        for p in (p for p in said["papers"] if p["claims"]):
+            hold, took = f"{p['passed']}/{p['run']}", units.format_seconds(p["seconds"])
+            ran = (hold, str(p["claims"]), took) if p["run"] else ("", str(p["claims"]), "")
+            rows.append((p["slug"], p["state"], *ran))
         table(("paper", "state", "hold", "claims", "took"), rows, heading=not quiet)
         for miss in said["red"]:
             if miss["new"]:

@@ -42,7 +42,7 @@ def build(
     base: str | None = None,
     cards: Path | None = None,
     results: Path | None = None,
-    embed: meaning.Embed = meaning.embed,
+    embed: meaning.Embed | None = None,
 ) -> Site:
     """Write the site to ``out``.
 
@@ -51,7 +51,7 @@ def build(
         docs: folder of the pages to render as guides; ``None`` leaves them out.
         base: address the site will have, for the feed.
         cards, results: folders, the package's own by default.
-        embed: makes vectors of texts.
+        embed: makes vectors of texts, the built-in model by default.
 
     Raises:
         InputError: ``out`` holds something else, or ``base`` is no web address.
@@ -62,7 +62,7 @@ def build(
     owned = _claim(out)
     catalogue = read(cards, results)
     texts = {paper.slug: paper.meaning for paper in catalogue.papers}
-    vectors = meaning.vectors(texts, out / meaning.FILE, embed)
+    vectors = meaning.vectors(texts, out / meaning.FILE, embed or meaning.embed)
     slugs = list(texts)
     near = {
         slug: [slugs[other] for other in row]

@@ -65,12 +65,12 @@ def embed(texts: Sequence[str]) -> Vectors:
     return vectors
 
 
-def vectors(texts: Mapping[str, str], kept: Path | None = None, embed: Embed = embed) -> Vectors:
+def vectors(texts: Mapping[str, str], kept: Path | None, embed: Embed) -> Vectors:
     """The vector of each text, [texts, width]; those of an unchanged text are taken from a file.
 
     Args:
         texts: by name.
-        kept: file of ``dump``, where there is one.
+        kept: file of ``dump``, where there may be one.
         embed: what makes the others.
 
     Raises:
