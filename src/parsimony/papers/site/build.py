@@ -71,7 +71,7 @@ def build(
     read_guides = guides.read(docs, {*catalogue.areas, "papers"} - {"core"}) if docs else ()
     pages = {
         **dict(_pages(catalogue, read_guides, near, base)),
-        **dict(_pictures(docs, read_guides)),
+        **dict(_pictures(docs, read_guides) if docs else ()),
         meaning.FILE: meaning.dump(texts, vectors),
     }
     _write(out, pages, owned)
@@ -131,12 +131,10 @@ def _pages(
         yield f"papers/{paper.slug}.json", artifacts.dumps(whole).encode("utf-8")
 
 
-def _pictures(
-    docs: Path | None, read_guides: tuple[guides.Guide, ...]
-) -> Iterator[tuple[str, bytes]]:
+def _pictures(docs: Path, read_guides: tuple[guides.Guide, ...]) -> Iterator[tuple[str, bytes]]:
     for guide in read_guides:
         for picture in guide.pictures:
-            yield f"docs/{picture}", (docs / picture).read_bytes() if docs else b""
+            yield f"docs/{picture}", (docs / picture).read_bytes()
 
 
 def _claim(out: Path) -> set[str]:
