@@ -172,6 +172,21 @@ def append(slug: str, result: Result, folder: Path | None = None) -> None:
     """Add one result to a paper's record, atomically."""
     known = history(slug, folder)
     known.setdefault(result.claim, []).append(result)
+    _write(slug, known, folder)
+
+
+def merge(slug: str, results: Sequence[Result], folder: Path | None = None) -> None:
+    """Add those of ``results`` that a paper's record lacks, by date, atomically."""
+    known = history(slug, folder)
+    for result in results:
+        there = known.setdefault(result.claim, [])
+        if result not in there:
+            there.append(result)
+            there.sort(key=lambda one: one.date)
+    _write(slug, known, folder)
+
+
+def _write(slug: str, known: Mapping[str, Sequence[Result]], folder: Path | None) -> None:
     claims = {name: [r.as_dict() for r in results] for name, results in known.items()}
     artifacts.write_json(_file(slug, folder), {"slug": slug, "claims": claims})
 

@@ -29,5 +29,5 @@ CARD = {
         "carries it through training, evaluation and conversion."
     ),
     "official_code": ("apple/corenet",),
-    "licence": None,
+    "licence": "Apple's own",
 }

@@ -43,7 +43,7 @@ def build(
     base: str | None = None,
     cards: Path | None = None,
     results: Path | None = None,
-    embed: meaning.Embed = meaning.embed,
+    embed: meaning.Embed | None = None,
 ) -> Site:
     """Write the site to ``out``.
 
@@ -52,7 +52,7 @@ def build(
         docs: folder of the pages to render as guides; ``None`` leaves them out.
         base: address the site will have, for the feed.
         cards, results: folders, the package's own by default.
-        embed: makes vectors of texts.
+        embed: makes vectors of texts, the built-in model by default.
 
     Raises:
         InputError: ``out`` holds something else, or ``base`` is no web address.
@@ -63,7 +63,7 @@ def build(
     owned = _claim(out)
     catalogue = read(cards, results)
     texts = {paper.slug: paper.meaning for paper in catalogue.papers}
-    vectors = meaning.vectors(texts, out / meaning.FILE, embed)
+    vectors = meaning.vectors(texts, out / meaning.FILE, embed or meaning.embed)
     slugs = list(texts)
     near = {
         slug: [slugs[other] for other in row]
@@ -72,7 +72,7 @@ def build(
     read_guides = guides.read(docs, {*catalogue.areas, "papers"} - {"core"}) if docs else ()
     pages = {
         **dict(_pages(catalogue, read_guides, near, base)),
-        **dict(_pictures(docs, read_guides)),
+        **dict(_pictures(docs, read_guides) if docs else ()),
         meaning.FILE: meaning.dump(texts, vectors),
     }
     _write(out, pages, owned)
@@ -141,12 +141,10 @@ def document(paper: Paper, related: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _pictures(
-    docs: Path | None, read_guides: tuple[guides.Guide, ...]
-) -> Iterator[tuple[str, bytes]]:
+def _pictures(docs: Path, read_guides: tuple[guides.Guide, ...]) -> Iterator[tuple[str, bytes]]:
     for guide in read_guides:
         for picture in guide.pictures:
-            yield f"docs/{picture}", (docs / picture).read_bytes() if docs else b""
+            yield f"docs/{picture}", (docs / picture).read_bytes()
 
 
 def _claim(out: Path) -> set[str]:
@@ -165,7 +163,7 @@ def _claim(out: Path) -> set[str]:
 def _write(out: Path, pages: dict[str, bytes], owned: set[str]) -> None:
     files = {artifacts.inside(out, name): data for name, data in pages.items()}
     (out / artifacts.MANIFEST).unlink(missing_ok=True)
-    # Before anything else, so that a build that was stopped leaves nothing that is not known as ours.
+    # Before anything else, so that a stopped build leaves nothing that is not known as ours.
     artifacts.write_json(out / MARKER, {"files": sorted(owned | pages.keys())})
     for file, data in files.items():
         if not file.is_file() or file.read_bytes() != data:

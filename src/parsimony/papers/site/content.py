@@ -168,6 +168,7 @@ class Paper:
             "levels": {level: asdict(standing) for level, standing in self.levels.items()},
             "last_run": self.last_run,
             "links": [address for _, address in self.links],
+            "page": f"papers/{self.slug}.html",
         }
 
 

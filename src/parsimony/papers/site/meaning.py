@@ -72,12 +72,12 @@ def _model() -> tuple[Any, Any]:
     return tokenizer, model.eval()
 
 
-def vectors(texts: Mapping[str, str], kept: Path | None = None, embed: Embed = embed) -> Vectors:
+def vectors(texts: Mapping[str, str], kept: Path | None, embed: Embed) -> Vectors:
     """The vector of each text, [texts, width]; those of an unchanged text are taken from a file.
 
     Args:
         texts: by name.
-        kept: file of ``dump``, where there is one.
+        kept: file of ``dump``, where there may be one.
         embed: what makes the others.
 
     Raises:
@@ -93,10 +93,14 @@ def vectors(texts: Mapping[str, str], kept: Path | None = None, embed: Embed = e
 def related(vectors: Vectors, count: int = 4) -> list[list[int]]:
     """The nearest others of each row by cosine, nearest first.
 
+    What all rows share is taken away first: papers on one subject are else near to everything.
     Rows are compared in blocks, so that 10^5 of them fit in memory.
     """
     found: list[list[int]] = []
     wide = vectors.astype(np.float32)
+    if len(wide) > 2:
+        wide -= wide.mean(axis=0)
+        wide /= np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-6)
     for start in range(0, len(wide), 1024):
         near = wide[start : start + 1024] @ wide.T
         near[np.arange(len(near)), np.arange(start, start + len(near))] = -np.inf  # itself

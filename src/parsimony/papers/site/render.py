@@ -25,11 +25,11 @@ from parsimony.report.figures import Chart
 
 HERE = Path(__file__).parent
 SHOWN = 80
-"""So many of the newest papers are rows of the home page itself; search and 'more' show the others."""
+"""So many of the newest papers are rows of the home page itself; the script makes the others'."""
 ASSETS = (look.STYLE, HERE / "site.css", look.SCRIPT, HERE / "site.js")
 """What the pages load, from ``assets/`` beside them."""
 _MARKS = 12  # of the newest results, as signs beside a claim
-_SIGNS = {"green": "✓", "red": "✕", "stale": "↻", "not yet": "–"}
+_SIGNS = {"green": "✓", "red": "✕", "stale": "↻", "not yet": "\N{EN DASH}"}
 
 
 class Renderer:

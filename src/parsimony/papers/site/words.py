@@ -90,8 +90,8 @@ def deviations(outcomes: Sequence[Outcome]) -> Iterator[str]:
     laptop = sum(outcome.claim.level == "cpu" for outcome in outcomes)
     if laptop:
         yield (
-            f"{laptop} {'claim is' if laptop == 1 else 'claims are'} measured at what a laptop does "
-            "in minutes, where the paper may have spent more; each note says on what."
+            f"{laptop} {'claim is' if laptop == 1 else 'claims are'} measured at what a laptop "
+            "does in minutes, where the paper may have spent more; each note says on what."
         )
     left = [outcome for outcome in outcomes if outcome.last is None]
     if left:
