@@ -24,7 +24,12 @@ from parsimony.core import run
 from parsimony.core.errors import ParsimonyError
 
 FEWEST = 5  # repetitions below which no spread is printed
-_FORMS = {"ratio": (1, "{:.3f}"), "relative error": (100, "{:+.1f} %"), "count": (1, "{:,.0f}")}
+_FORMS = {
+    "ratio": (1, "{:.3f}"),
+    "relative error": (100, "{:+.1f} %"),
+    "count": (1, "{:,.0f}"),
+    "milliseconds": (1, "{:.2f}"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Row:
 
     Attributes:
         name: what is compared with what.
-        unit: ``"ratio"``, ``"relative error"`` or ``"count"``.
+        unit: ``"ratio"``, ``"relative error"``, ``"count"`` or ``"milliseconds"``.
         values: one per repetition, at least ``FEWEST`` and all finite.
     """
 

@@ -160,7 +160,9 @@ def test_lengths_that_lie_are_refused(served: Open, length: str) -> None:
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize("host", ["evil.example", "testserver.evil.example", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "testserver.evil.example", "testserver@evil.example", "[", "[::1]", ""]
+)
 def test_other_hosts_are_refused(served: Open, host: str) -> None:
     assert served().get("/", headers={"host": host}).status_code == 400
 

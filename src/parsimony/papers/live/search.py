@@ -63,7 +63,7 @@ class Search:
         self._words.commit()
 
     def by_words(self, query: str) -> list[int]:
-        """Places of papers that have any word of the query, or one that begins like it, best first."""
+        """Places of papers with any word of the query, or one that begins like it, best first."""
         asked = " OR ".join(
             f'"{word}"*' if len(word) >= _STEM else f'"{word}"'
             for word in list(words(query))[:_WORDS]

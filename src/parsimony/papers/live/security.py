@@ -21,7 +21,6 @@ from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 LARGEST_BODY = 32_000  # bytes
 FORM_AGE = 24 * 3600  # seconds
@@ -61,8 +60,8 @@ Send = Callable[[Message], Awaitable[None]]
 def protect(app: FastAPI, base_url: str) -> None:
     """Put the guards that every request passes in front of ``app``."""
     host = urlsplit(base_url).hostname or ""
-    hosts = {host, "localhost", "127.0.0.1", "[::1]"} if is_loopback(host) else {host}
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts), www_redirect=False)
+    hosts = {host, "localhost", "127.0.0.1", "::1"} if is_loopback(host) else {host}
+    app.add_middleware(_Hosts, hosts=hosts)
     app.add_middleware(_Sizes)
     # Added last, so that the answers of the other two have the headers too.
     app.add_middleware(_Headers, https=base_url.startswith("https://"))
@@ -85,6 +84,29 @@ class _Headers:
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+class _Hosts:
+    """Refuses requests for a host that is not ours, to which a name elsewhere may point.
+
+    Starlette's own does not know addresses of version 6.
+    """
+
+    def __init__(self, app: Any, hosts: set[str]) -> None:
+        self.app, self.hosts = app, hosts
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            said = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+            try:
+                host = urlsplit(f"//{said}").hostname
+            except ValueError:
+                host = None
+            if host not in self.hosts:
+                refusal = Response("This host is not served here.\n", 400, media_type="text/plain")
+                await refusal(scope, receive, send)  # type: ignore[arg-type]
+                return
+        await self.app(scope, receive, send)
 
 
 class _Sizes:

@@ -1,0 +1,194 @@
+"""The catalogue: search beside scikit-learn's, the weight of its pages, the digest's rate.
+
+``python benchmarks/papers.py [--json] [--letters N]``. Every row is a function of its own, below.
+
+* Search by meaning at 36, 10^4 and 10^5 cards: our time over that of scikit-learn's
+  ``NearestNeighbors`` (brute force, cosine) on the same made-up unit vectors, in turns in one
+  process; both give the nearest 50. The milliseconds of ours stand beside it.
+* Search by words (SQLite's FTS5), and a whole search with MiniLM's vector of the query.
+* Bytes of the home page, as it is made and compressed, without and with all that it loads.
+* The digest to a sink on this machine: letters per second at 1,000 and at N subscribers (10^4 by
+  default), and the most that this process grows while they are sent. The sink is another process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import gzip
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import psutil
+from _rows import FEWEST, Row, ratios, show
+from sklearn.neighbors import NearestNeighbors
+from sqlalchemy import insert
+
+from parsimony.papers import cards
+from parsimony.papers.live import digest, news, subscribers, votes
+from parsimony.papers.live.database import Database, Subscriber
+from parsimony.papers.live.letters import Sender
+from parsimony.papers.live.mail import Relay
+from parsimony.papers.live.search import Search
+from parsimony.papers.site import meaning
+from parsimony.papers.site.build import build
+
+SIZES = (36, 10_000, 100_000)
+WIDTH = 384  # of MiniLM's vectors
+WEEK, NOW = 7 * 86_400, 1_800_000_000
+_SINK = """
+import asyncio, sys
+from aiosmtpd.smtp import SMTP
+class Sink:
+    async def handle_DATA(self, server, session, envelope):
+        return "250 taken"
+async def main():
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(Sink(), enable_SMTPUTF8=False), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def made_up(count: int) -> tuple[list[tuple[str, ...]], np.ndarray]:
+    """Texts and unit vectors of ``count`` cards, from a fixed seed."""
+    random = np.random.default_rng(0)
+    words = np.array([f"word{n}" for n in range(20_000)])
+    picked = words[np.minimum(random.zipf(1.3, (count, 60)) - 1, len(words) - 1)]
+    texts = [(" ".join(r[:8]), " ".join(r[8:24]), r[24], " ".join(r[25:])) for r in picked]
+    # All near to each other, so that every search has its 50.
+    vectors = random.normal(size=(count, WIDTH)).astype(np.float32)
+    vectors[:, 0] += 20
+    return texts, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def milliseconds(call: Callable[[], object], times: int) -> tuple[float, ...]:
+    """Wall time of one call, in as many rounds as a row needs."""
+    found = []
+    for _ in range(FEWEST):
+        start = time.perf_counter()
+        for _ in range(times):
+            call()
+        found.append((time.perf_counter() - start) / times * 1000)
+    return tuple(found)
+
+
+def searches() -> list[Row]:
+    """By meaning, by words and whole, at each size."""
+    rows = []
+    meaning.embed(["the model is loaded"])
+    for size in SIZES:
+        texts, vectors = made_up(size)
+        query = vectors[0]
+        search = Search(texts, vectors, lambda text: np.float32(meaning.embed([text])[0]))
+        peer = NearestNeighbors(n_neighbors=min(50, size), algorithm="brute", metric="cosine")
+        peer.fit(vectors)
+        assert set(search.nearest(query)) == set(peer.kneighbors([query])[1][0].tolist())
+        times = max(3, 200_000 // (size + 1000))
+        rows += [
+            Row(f"by meaning, {size:,} cards: ours over scikit-learn", "ratio",
+                ratios(lambda s=search, q=query: s.nearest(q),
+                       lambda p=peer, q=query: p.kneighbors([q]), times)),
+            Row(f"by meaning, {size:,} cards, ms", "milliseconds",
+                milliseconds(lambda s=search, q=query: s.nearest(q), times)),
+            Row(f"by words, {size:,} cards, ms", "milliseconds",
+                milliseconds(lambda s=search: s.by_words("word11 word250"), times)),
+            Row(f"whole search, {size:,} cards, ms", "milliseconds",
+                milliseconds(lambda s=search: s.find("word11 word250"), 10)),
+        ]  # fmt: skip
+    return rows
+
+
+def page_weight() -> list[Row]:
+    """The home page of the static site."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "site"
+        build(out)
+        page = (out / "index.html").read_bytes()
+        loaded = [f for f in (out / "assets").iterdir() if f"assets/{f.name}".encode() in page]
+        rest = b"".join(f.read_bytes() for f in loaded)
+    weights = {
+        "home page": len(page),
+        "home page with styles, scripts and index": len(page) + len(rest),
+        "the same, gzip": len(gzip.compress(page)) + len(gzip.compress(rest)),
+    }
+    return [Row(f"{name}, bytes", "count", (float(w),) * FEWEST) for name, w in weights.items()]
+
+
+def digests(letters: int) -> list[Row]:
+    """Rate and memory of the digest."""
+    command = [sys.executable, "-c", _SINK]
+    sink = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 (ours)
+    try:
+        assert sink.stdout is not None
+        relay = Relay.parse(f"127.0.0.1:{int(sink.stdout.readline())}", None, "", "")
+        _digest(relay, 300)  # so that what is loaded once is loaded
+        rows = []
+        for count in (1000, letters):
+            rates, growth = zip(*(_digest(relay, count) for _ in range(FEWEST)), strict=True)
+            rows += [
+                Row(f"digest to {count:,}: letters per second", "count", rates),
+                Row(f"digest to {count:,}: growth of memory, kB", "count", growth),
+            ]
+        return rows
+    finally:
+        sink.kill()
+        sink.wait()
+
+
+def _digest(relay: Relay, count: int) -> tuple[float, float]:
+    """Letters per second, and the most that the process grew while they were sent, in kB."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(f"{folder}/papers.db")
+        known = cards()
+        news.note(database, known, NOW)
+        votes.cast(database, "apet", "reader", NOW)
+        with database.session() as session:
+            rows = (
+                {"key": f"{n}@example.org", "address": f"{n}@example.org", "created": NOW,
+                 "confirmed": NOW}
+                for n in range(count)
+            )  # fmt: skip
+            session.execute(insert(Subscriber), list(rows))
+        assert subscribers.count(database) == count
+        process = psutil.Process()
+        most = sent = 0
+
+        def watch() -> None:
+            nonlocal most, sent
+            sent += 1
+            if sent % 100 == 0:
+                most = max(most, process.memory_info().rss)
+
+        gc.collect()
+        before, start = process.memory_info().rss, time.perf_counter()
+        done = digest.send(
+            database, known, relay, Sender.of(None, "http://127.0.0.1:8080"), since=WEEK,
+            clock=lambda: NOW, progress=watch,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+        database.close()
+    assert done.sent == count
+    return count / seconds, max(0, most - before) / 1000
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print every row."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--letters", type=int, default=10_000)
+    given = parser.parse_args(arguments)
+    show([*page_weight(), *searches(), *digests(given.letters)], given.json)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
