@@ -153,30 +153,38 @@ class Site:
     # Pages of the static site
 
     def home(self, request: Request) -> Response:
+        """Every paper."""
         return self._page(request, lambda shelf: shelf.pages.home())
 
     def red(self, request: Request) -> Response:
+        """What does not hold."""
         return self._page(request, lambda shelf: shelf.pages.red())
 
     def areas(self, request: Request) -> Response:
+        """Every area."""
         return self._page(request, lambda shelf: shelf.pages.areas())
 
     def area(self, request: Request, name: str) -> Response:
+        """One area."""
         self._known(name, self.shelves.newest().catalogue.areas)
         return self._page(request, lambda shelf: shelf.pages.area(name))
 
     def paper(self, request: Request, slug: str) -> Response:
+        """One paper."""
         self._known(slug, self.shelves.newest().catalogue.by_slug)
         return self._page(request, lambda shelf: shelf.pages.paper(shelf.catalogue.by_slug[slug]))
 
     def guide_list(self, request: Request) -> Response:
+        """Every guide."""
         return self._page(request, lambda shelf: shelf.pages.guide_list())
 
     def guide(self, request: Request, name: str) -> Response:
+        """One guide."""
         self._known(name, self.shelves.newest().guides)
         return self._page(request, lambda shelf: shelf.pages.guide(shelf.guides[name]))
 
     def picture(self, request: Request, name: str) -> Response:
+        """A picture of a guide."""
         self.rates.check("any", request)
         pictures = {p for guide in self.shelves.newest().guides.values() for p in guide.pictures}
         if self.settings.docs is None:
@@ -187,6 +195,7 @@ class Site:
     # Data
 
     def index(self, request: Request) -> Response:
+        """Every paper as JSON."""
         self.rates.check("any", request)
         papers = self.shelves.newest().catalogue.papers
         counted = self.live.votes
@@ -195,6 +204,7 @@ class Site:
         )
 
     def paper_json(self, request: Request, slug: str) -> Response:
+        """One paper as JSON."""
         self.rates.check("any", request)
         shelf = self.shelves.newest()
         self._known(slug, shelf.catalogue.by_slug)
@@ -202,11 +212,13 @@ class Site:
         return JSONResponse({**document, "votes": self.live.votes.get(slug, 0)})
 
     def atom(self, request: Request) -> Response:
+        """The Atom feed."""
         self.rates.check("any", request)
         text = feed.atom(self.shelves.newest().catalogue, f"{self.settings.base_url}/")
         return Response(text, media_type="application/atom+xml")
 
     def asset(self, request: Request, name: str) -> Response:
+        """A style sheet or a script."""
         self.rates.check("any", request)
         if name == "index.js":
             text = search.script(self.shelves.newest().catalogue, SHOWN)
@@ -228,6 +240,7 @@ class Site:
     # Search
 
     def search(self, request: Request, q: Annotated[str, _QUERY] = "") -> Response:
+        """Papers by meaning and words, as a page."""
         self.rates.check("search", request)
         found = self.shelves.newest().find(q)
         return self._page(
@@ -235,6 +248,7 @@ class Site:
         )
 
     def search_json(self, request: Request, q: Annotated[str, _QUERY]) -> Response:
+        """The same as JSON."""
         self.rates.check("search", request)
         found = self.shelves.newest().find(q)
         return JSONResponse({"query": q, "papers": [paper.as_dict() for paper in found]})
@@ -245,6 +259,7 @@ class Site:
         self, request: Request, slug: str, form: Annotated[str, Form(max_length=400)] = "",
         back: Annotated[str, Form(pattern="^(home|paper)$")] = "paper",
     ) -> Response:  # fmt: skip
+        """Count a vote, once for each reader and paper."""
         self.rates.check("vote", request)
         self.forms.check(request, form)
         self._known(slug, self.shelves.newest().catalogue.by_slug)
@@ -258,6 +273,7 @@ class Site:
     # Subscription
 
     def subscribe_form(self, request: Request) -> Response:
+        """The form for a mail address."""
         return self._page(
             request, lambda shelf: shelf.pages.page("subscribe", root="", problem="", address="")
         )
@@ -267,6 +283,7 @@ class Site:
         address: Annotated[str, Form(max_length=LONGEST)],
         form: Annotated[str, Form(max_length=400)] = "",
     ) -> Response:  # fmt: skip
+        """Ask an address by mail whether it wants the digest."""
         self.rates.check("subscribe", request)
         self.forms.check(request, form)
         if self.settings.relay is None:
@@ -299,6 +316,7 @@ class Site:
         return self._page(request, lambda shelf: shelf.pages.page(purpose, root="", token=token))
 
     def confirm(self, request: Request, token: Annotated[str, _TOKEN]) -> Response:
+        """Start a subscription."""
         self.rates.check("link", request)
         if not subscribers.confirm(self.database, token, self.now):
             raise HTTPException(404, "This link is too old, or was used.")
@@ -332,6 +350,7 @@ class Site:
     # Proposals
 
     def propose_form(self, request: Request) -> Response:
+        """The form for a paper."""
         return self._proposing(request, "", {}, 200)
 
     def propose(
@@ -341,6 +360,7 @@ class Site:
         note: Annotated[str, Form(max_length=proposals.LONGEST["note"])] = "",
         form: Annotated[str, Form(max_length=400)] = "",
     ) -> Response:  # fmt: skip
+        """Hold a paper for a maintainer."""
         self.rates.check("propose", request)
         self.forms.check(request, form)
         try:
