@@ -1,6 +1,6 @@
 """The catalogue: search beside scikit-learn's, the weight of its pages, the digest's rate.
 
-``python benchmarks/papers.py [--json] [--letters N]``. Every row is a function of its own, below.
+``python benchmarks/papers.py [--json] [--letters N] [--only PART]``, a part being a function below.
 
 * Search by meaning at 36, 10^4 and 10^5 cards: our time over that of scikit-learn's
   ``NearestNeighbors`` (brute force, cosine) on the same made-up unit vectors, in turns in one
@@ -186,8 +186,15 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--letters", type=int, default=10_000)
+    parser.add_argument("--only", help="page_weight, searches or digests")
     given = parser.parse_args(arguments)
-    show([*page_weight(), *searches(), *digests(given.letters)], given.json)
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "page_weight": page_weight,
+        "searches": searches,
+        "digests": lambda: digests(given.letters),
+    }
+    chosen = [given.only] if given.only else list(parts)
+    show([row for name in chosen for row in parts[name]()], given.json)
 
 
 if __name__ == "__main__":
