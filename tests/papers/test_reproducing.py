@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from parsimony.core import headlines
 from parsimony.core.artifacts import is_sealed
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError
@@ -84,6 +85,10 @@ def test_a_run_keeps_what_it_finds_and_says_it(world: Any, tmp_path: Path) -> No
     assert json.loads((tmp_path / "run/result.json").read_text()) == json.loads(json.dumps(said))
     assert (tmp_path / "ci.md").read_text() == (tmp_path / "run/summary.md").read_text()
     assert is_sealed(tmp_path / "run")
+    told = headlines.read(tmp_path / "run")
+    assert [(n.name, n.value) for n in told.numbers[:3]] == [
+        ("hold", 1), ("were run", 2), ("newly red", 1),
+    ]  # fmt: skip
     latest = record.newest(card)
     assert {name: r.passed for name, r in latest.items()} == {"three": True, "four": False}
     assert latest["three"].command == "parsimony papers reproduce --all --level cpu --record"

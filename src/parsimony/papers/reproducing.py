@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from parsimony.core import artifacts, workers
+from parsimony.core import artifacts, headlines, workers
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError, MissingExtraError
+from parsimony.core.headlines import Headline
 from parsimony.core.run import Run, provenance
 from parsimony.papers import catalogue, record
 from parsimony.papers.catalogue import Card
@@ -189,6 +190,10 @@ def _go(request: Request, run: Run, console: Console) -> dict[str, Any]:
             cards, request.level, results, left, run.read("before.json"), time.time() - started
         )
         run.write("result.json", said)
+        headlines.write(run.folder, "papers reproduce", f"claims up to {request.level}", [
+            Headline(name=name, value=value, unit="count", reason=headlines.COUNTED)
+            for name, value in summary.counts(said).items()
+        ])  # fmt: skip
         text = summary.markdown(said)
         artifacts.write_text(run.folder / "summary.md", text)
         if request.summary is not None:

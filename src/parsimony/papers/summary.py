@@ -88,20 +88,24 @@ def _miss(card: Card, claim: Claim, result: Result, new: bool) -> dict[str, Any]
     }  # fmt: skip
 
 
+def counts(said: Mapping[str, Any]) -> dict[str, int]:
+    """The numbers of the summary by what they count."""
+    return {
+        "hold": said["passed"],
+        "were run": said["run"],
+        "newly red": sum(miss["new"] for miss in said["red"]),
+        "mended": len(said["mended"]),
+        "left for lack of time": len(said["left"]),
+        "cannot run here": len(said["missing"]),
+    }
+
+
 def sentence(said: Mapping[str, Any]) -> str:
     """The summary in one line."""
-    text = f"{said['passed']} of {said['run']} claims hold"
-    new = sum(miss["new"] for miss in said["red"])
-    parts = [
-        f"{new} newly red" if new else "",
-        f"{len(said['mended'])} mended" if said["mended"] else "",
-        f"{len(said['left'])} left for lack of time" if said["left"] else "",
-        f"{len(said['missing'])} cannot run here" if said["missing"] else "",
-    ]
-    return (
-        "; ".join(filter(None, [text, *parts]))
-        + f". It took {units.format_seconds(said['seconds'])}."
-    )
+    hold, run, *others = counts(said).items()
+    parts = [f"{hold[1]} of {run[1]} claims hold"]
+    parts += [f"{number} {what}" for what, number in others if number]
+    return f"{'; '.join(parts)}. It took {units.format_seconds(said['seconds'])}."
 
 
 def markdown(said: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from parsimony.papers.site import render, search
 from parsimony.papers.site.build import build
 from parsimony.testing import browser as chromium
 
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(chromium.CHROMIUM is None, reason="no Chromium is installed"),
@@ -96,7 +96,7 @@ def test_filters_filter_and_orders_order(visit) -> None:
     page.get_by_label("red 2").check()
     assert titles(page) == ["A broken word"]  # and both kinds
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("document.querySelectorAll('#list li').length === 5")
+    playwright.expect(page.locator("#list li")).to_have_count(5)
     page.get_by_label("Order").select_option("state")
     assert titles(page) == ["A broken word", "Hostile", "An old word", "No word yet", "A kept word"]
     page.get_by_label("Order").select_option("run")
@@ -114,7 +114,7 @@ def test_the_address_keeps_what_was_asked(visit, world) -> None:
     assert again.get_by_label("adapt 4").is_checked()
     area = visit("areas/plan.html")
     area.get_by_role("link", name="Search them").click()
-    area.wait_for_function("document.querySelectorAll('#list li').length === 1")
+    playwright.expect(area.locator("#list li")).to_have_count(1)
     assert titles(area) == ["A broken word"]
 
 
@@ -149,7 +149,7 @@ def test_commands_and_entries_are_copied_or_selected(visit) -> None:
     buttons = page.locator(".snippet button")
     assert buttons.count() == 3  # two levels and the entry
     buttons.first.click()
-    page.wait_for_function("document.querySelector('.snippet button').textContent !== 'Copy'")
+    playwright.expect(buttons.first).not_to_have_text("Copy")
     if buttons.first.inner_text() == "Selected":
         chosen = page.evaluate("getSelection().toString()")
         assert chosen.strip() == "parsimony papers reproduce kept-word --level exact"
