@@ -51,6 +51,14 @@ class Sink:
         self.first.set()
         return "250 taken"
 
+    async def handle_MAIL(
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        if address.startswith("stranger"):
+            return "553 not from here"
+        envelope.mail_from = address
+        return "250 fine"
+
     async def handle_RCPT(
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
     ) -> str:

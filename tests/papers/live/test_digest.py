@@ -153,8 +153,9 @@ def test_what_the_server_refuses(post: Digest, sink: Sink, clock: Clock) -> None
 def test_a_refusal_at_the_end_of_a_message_is_no_doubt(post: Digest, sink: Sink) -> None:
     votes.cast(post.database, "low-rank", "x", NOW)
     join(post.database, "a@example.org")
-    sink.answer = "452 disk full"
-    assert post.send() == digest.Summary(1, waiting=1)
+    for answer in ("452 disk full", "554 looks like spam"):
+        sink.answer = answer
+        assert post.send() == digest.Summary(1, waiting=1)
     sink.answer = ""
     assert post.send() == digest.Summary(1, sent=1)
     assert sink.receivers == ["a@example.org"]
@@ -164,7 +165,7 @@ def test_letters_in_doubt_are_sent_again_only_when_asked_for(post: Digest, sink:
     votes.cast(post.database, "low-rank", "x", NOW)
     join(post.database, *(f"{name}@example.org" for name in "abcd"))
     sink.answer = "hang up"
-    with pytest.raises(InputError, match="must be reachable"):
+    with pytest.raises(InputError, match="must take mail"):
         post.send()
     sink.answer = ""
     assert post.send() == digest.Summary(1, sent=1, handed=3)  # three is when it gave up
@@ -180,9 +181,20 @@ def test_a_server_that_is_not_there(post: Digest, sink: Sink) -> None:
     with pytest.raises(InputError) as caught:
         post.send()
     assert "the mail server 127.0.0.1:" in str(caught.value)
+    assert "must take mail (ConnectionRefusedError" in str(caught.value)
     assert "Run the same command again: it goes on where it stopped" in str(caught.value)
     sink.start()
     assert post.send() == digest.Summary(1, sent=1)
+
+
+def test_a_sender_that_is_refused_costs_no_letter(post: Digest, sink: Sink) -> None:
+    votes.cast(post.database, "low-rank", "x", NOW)
+    join(post.database, "a@example.org", "b@example.org")
+    post.sender = letters.Sender.of("stranger@example.org", "https://papers.example.org")
+    with pytest.raises(InputError, match=r"must take mail \(SMTPSenderRefused: .*not from here"):
+        post.send()
+    post.sender = letters.Sender.of(None, "https://papers.example.org")
+    assert post.send() == digest.Summary(1, sent=2)
 
 
 def test_who_leaves_while_letters_wait_gets_none(post: Digest, sink: Sink) -> None:

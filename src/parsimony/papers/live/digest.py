@@ -35,7 +35,7 @@ from parsimony.papers.live.news import News, gather
 
 SHARE_DUE = 0.9  # of the period
 _PAGE = 200  # letters read at a time
-_LOST = 3  # connections lost in a row before the run gives up
+_LOST = 3  # times in a row that nothing is sent before the run gives up
 _TRIES = 5  # runs in which a server may say "not now" to a letter
 
 
@@ -85,7 +85,7 @@ def send(
         progress: called after each letter.
 
     Raises:
-        InputError: the server cannot be reached, before or after some letters; run again.
+        InputError: the server takes no mail, before or after some letters; run again.
     """
     if resend:
         _reopen(database)
@@ -107,8 +107,7 @@ def send(
                     lost += 1
                     if lost == _LOST:
                         raise InputError(
-                            f"the mail server {relay.host}:{relay.port} must be reachable "
-                            f"({error})",
+                            f"the mail server {relay.host}:{relay.port} must take mail ({error})",
                             hint="Run the same command again: it goes on where it stopped",
                         ) from None
             progress()
@@ -146,7 +145,7 @@ def _deliver(
         with database.session() as session:
             _move(session, letter.id, "handed", "sent")
     except RefusedError as refusal:
-        over = refusal.code >= 500 or letter.tries + 1 >= _TRIES
+        over = refusal.forever or letter.tries + 1 >= _TRIES
         with database.session() as session:
             after = "refused" if over else "waiting"
             _move(session, letter.id, at, after, tries=letter.tries + 1, reply=refusal.text)

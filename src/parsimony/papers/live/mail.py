@@ -125,19 +125,19 @@ class RefusedError(Exception):
     """The server said no to a message; it was not taken on.
 
     Args:
-        code: of the reply; 400 to 499 may be tried again, 500 to 599 not.
+        code: of the reply.
         text: of the reply.
+        forever: it is the receiver that the server will never take mail for.
     """
 
-    def __init__(self, code: int, text: bytes | str) -> None:
-        self.code = code
-        words = text.decode(errors="replace") if isinstance(text, bytes) else text
-        self.text = " ".join(f"{code} {words}".split())[:200]
+    def __init__(self, code: int, text: bytes, forever: bool = False) -> None:
+        self.forever = forever
+        self.text = _reply(code, text)
         super().__init__(self.text)
 
 
 class UnfinishedError(Exception):
-    """The connection was lost before the message was complete; the server has dropped it."""
+    """The message was not completed, so the server does not have it."""
 
 
 class UnknownError(Exception):
@@ -179,14 +179,21 @@ class Post:
 
         Raises:
             RefusedError: the server said no.
-            UnfinishedError: the connection was lost before ``last_word``.
+            UnfinishedError: no connection, a sender that is refused, or the connection was lost
+                before ``last_word``.
             UnknownError: it was lost after ``last_word``.
         """
         try:
             client = self._connected()
-            _expect(250, *client.mail(self.sender))
-            _expect(250, *client.rcpt(to))
-            _expect(354, *client.docmd("DATA"))
+            code, words = client.mail(self.sender)
+            if code != 250:  # no fault of this message, so it is not refused
+                raise smtplib.SMTPSenderRefused(code, words, self.sender)
+            code, words = _open(*client.rcpt(to))
+            if code not in (250, 251):
+                raise RefusedError(code, words, forever=code >= 500)
+            code, words = _open(*client.docmd("DATA"))
+            if code != 354:
+                raise RefusedError(code, words)
             client.send(re.sub(rb"(?m)^\.", b"..", message))
         except RefusedError:
             self._reset()
@@ -248,8 +255,12 @@ class Post:
             self._client = None
 
 
-def _expect(wanted: int, code: int, text: bytes) -> None:
-    if code == 421:  # the server is about to close the connection
-        raise smtplib.SMTPServerDisconnected(text.decode(errors="replace"))
-    if code != wanted and not (wanted == 250 and code == 251):
-        raise RefusedError(code, text)
+def _open(code: int, text: bytes) -> tuple[int, bytes]:
+    """A reply, unless the server closes the connection with it."""
+    if code == 421:
+        raise smtplib.SMTPServerDisconnected(_reply(code, text))
+    return code, text
+
+
+def _reply(code: int, text: bytes) -> str:
+    return " ".join(f"{code} {text.decode(errors='replace')}".split())[:200]
