@@ -172,7 +172,7 @@ class Site:
     def paper(self, request: Request, slug: str) -> Response:
         """One paper."""
         self._known(slug, self.shelves.newest().catalogue.by_slug)
-        return self._page(request, lambda shelf: shelf.pages.paper(shelf.catalogue.by_slug[slug]))
+        return self._page(request, lambda shelf: shelf.paper(slug))
 
     def guide_list(self, request: Request) -> Response:
         """Every guide."""

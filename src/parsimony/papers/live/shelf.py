@@ -108,8 +108,14 @@ class Shelf:
         self.pages = Renderer(
             self.catalogue, tuple(self.guides.values()), self.near, [TEMPLATES], live
         )
+        self._drawing = threading.Lock()
         rows = ([paper.searched()[field] for field in FIELDS] for paper in papers)
         self._search = Search(rows, vectors, lambda query: np.float32(embed([query])[0]))
+
+    def paper(self, slug: str) -> str:
+        """The page of one paper. matplotlib, which draws its figure once, is not for threads."""
+        with self._drawing:
+            return self.pages.paper(self.catalogue.by_slug[slug])
 
     def find(self, query: str) -> list[Paper]:
         """The papers a query is about, best first."""
