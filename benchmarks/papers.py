@@ -8,7 +8,8 @@
 * Search by words (SQLite's FTS5), and a whole search with MiniLM's vector of the query.
 * Bytes of the home page, as it is made and compressed, without and with all that it loads.
 * The digest to a sink on this machine: letters per second at 1,000 and at N subscribers (10^4 by
-  default), and the most that this process grows while they are sent. The sink is another process.
+  default) in each fifth of them, and the most that this process grew till then. The sink is another
+  process.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -131,10 +133,10 @@ def digests(letters: int) -> list[Row]:
     try:
         assert sink.stdout is not None
         relay = Relay.parse(f"127.0.0.1:{int(sink.stdout.readline())}", None, "", "")
-        _digest(relay, 300)  # so that what is loaded once is loaded
+        _digest(relay, 200)  # so that what is loaded once is loaded
         rows = []
         for count in (1000, letters):
-            rates, growth = zip(*(_digest(relay, count) for _ in range(FEWEST)), strict=True)
+            rates, growth = _digest(relay, count)
             rows += [
                 Row(f"digest to {count:,}: letters per second", "count", rates),
                 Row(f"digest to {count:,}: growth of memory, kB", "count", growth),
@@ -145,8 +147,8 @@ def digests(letters: int) -> list[Row]:
         sink.wait()
 
 
-def _digest(relay: Relay, count: int) -> tuple[float, float]:
-    """Letters per second, and the most that the process grew while they were sent, in kB."""
+def _digest(relay: Relay, count: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Letters per second in each fifth of a digest, and the most the process grew till then, kB."""
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"{folder}/papers.db")
         known = cards()
@@ -161,24 +163,29 @@ def _digest(relay: Relay, count: int) -> tuple[float, float]:
             session.execute(insert(Subscriber), list(rows))
         assert subscribers.count(database) == count
         process = psutil.Process()
-        most = sent = 0
+        clock, memory = [], []
+        sent = most = 0
 
         def watch() -> None:
-            nonlocal most, sent
+            nonlocal sent, most
             sent += 1
-            if sent % 100 == 0:
-                most = max(most, process.memory_info().rss)
+            most = max(most, process.memory_info().rss) if sent % 20 == 0 else most
+            if sent % (count // FEWEST) == 0:
+                clock.append(time.perf_counter())
+                memory.append(most)
 
         gc.collect()
-        before, start = process.memory_info().rss, time.perf_counter()
+        before = process.memory_info().rss
+        clock.append(time.perf_counter())
         done = digest.send(
             database, known, relay, Sender.of(None, "http://127.0.0.1:8080"), since=WEEK,
             clock=lambda: NOW, progress=watch,
         )  # fmt: skip
-        seconds = time.perf_counter() - start
         database.close()
     assert done.sent == count
-    return count / seconds, max(0, most - before) / 1000
+    part = count // FEWEST
+    rates = tuple(part / (end - start) for start, end in pairwise(clock))
+    return rates, tuple(max(0, m - before) / 1000 for m in memory)
 
 
 def main(arguments: list[str]) -> None:

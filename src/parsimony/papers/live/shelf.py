@@ -44,20 +44,23 @@ class Live:
 
     def __init__(self, database: Database, clock: Callable[[], float], mail: bool) -> None:
         self._database, self._clock, self.mail = database, clock, mail
+        self._lock = threading.Lock()
         self._until = float("-inf")
         self._votes: dict[str, int] = {}
         self._heat: dict[str, float] = {}
 
     def count(self) -> None:
         """Let the votes be counted anew."""
-        self._until = float("-inf")
+        with self._lock:
+            self._until = float("-inf")
 
     def _fresh(self) -> None:
         now = self._clock()
-        if now >= self._until:
-            self._votes = votes.counts(self._database)
-            self._heat = votes.trending(self._database, int(now))
-            self._until = now + _FRESH
+        with self._lock:
+            if now >= self._until:
+                self._votes = votes.counts(self._database)
+                self._heat = votes.trending(self._database, int(now))
+                self._until = now + _FRESH
 
     @property
     def votes(self) -> dict[str, int]:
