@@ -34,10 +34,11 @@ class Clock:
 class Sink:
     """An SMTP server of this machine that keeps every message it took on."""
 
-    def __init__(self) -> None:
+    def __init__(self, **secure: Any) -> None:
         self.envelopes: list[tuple[str, bytes]] = []
         self.first = threading.Event()  # a message was taken on
         self.answer = ""  # to the end of a message, in place of 250
+        self._secure = secure
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
 
@@ -72,7 +73,7 @@ class Sink:
     def start(self) -> None:
         from aiosmtpd.controller import Controller
 
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **self._secure)
         self._controller.start()
 
     def stop(self) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import ssl
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +19,7 @@ from parsimony.core.errors import InputError
 from parsimony.papers import cards, record
 from parsimony.papers.live import digest, letters, news, subscribers, votes
 from parsimony.papers.live.database import Database, Issue, Letter, Subscriber
-from parsimony.papers.live.mail import Relay, compose
+from parsimony.papers.live.mail import Post, Relay, UnfinishedError, compose
 
 DAY, WEEK = 86_400, 7 * 86_400
 pytestmark = pytest.mark.usefixtures("papers")
@@ -273,3 +276,33 @@ def test_the_preview_is_the_letter(post: Digest) -> None:
     with post.database.session() as session:
         assert session.scalar(select(func.count()).select_from(Issue)) == 0
     assert json.loads(found.json())["trending"][0]["slug"] == "low-rank"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+def test_certificates_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: str
+) -> None:
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext"
+    subprocess.run(
+        [*command.split(), "subjectAltName=DNS:localhost", "-keyout", tmp_path / "key.pem",
+         "-out", tmp_path / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    sink = Sink(**{"tls_context" if tls == "starttls" else "ssl_context": context})
+    sink.start()
+    try:
+        relay = Relay.parse(f"localhost:{sink.port}", tls, "", "")
+        with (
+            Post(relay, "b@example.org") as post,
+            pytest.raises(UnfinishedError, match="certificate verify failed"),
+        ):
+            post.send("a@example.org", b"Subject: x\r\n\r\nx\r\n", lambda: True)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        with Post(relay, "b@example.org") as post:
+            assert post.send("a@example.org", b"Subject: x\r\n\r\n.x\r\n", lambda: True)
+    finally:
+        sink.stop()
+    assert sink.envelopes == [("a@example.org", b"Subject: x\r\n\r\n.x\r\n")]

@@ -236,6 +236,7 @@ class Post:
             client.ehlo_or_helo_if_needed()
             if relay.tls == "starttls":
                 client.starttls(context=secure)
+                client.ehlo_or_helo_if_needed()  # a new session to the server
             if relay.user:
                 client.login(relay.user, relay.password)
         return self._client
