@@ -125,7 +125,8 @@ class Likelihood:
         """``row_terms`` or ``interval_terms`` with lambda tied to kappa where it is."""
         c = eta["kappa"]
         if self.tied:
-            eta = {**eta, "lambda": eta["lambda"] + np.log(-np.expm1(-c))}
+            share = -np.expm1(-c) if self.kappa is None else self.kappa / (self.kappa + 1)
+            eta = {**eta, "lambda": eta["lambda"] + np.log(share)}
         if low is None:
             value, first, second = row_terms(log_t, event, eta, self.kappa, order)
         else:

@@ -15,7 +15,7 @@ import pandas as pd
 from parsimony.core.errors import nearest
 from parsimony.estimate.errors import EstimatorDataError, EstimatorInputError
 from parsimony.estimate.survival.design import INTERCEPT, Design, default_formula
-from parsimony.estimate.survival.family import PARAMETERS, Array
+from parsimony.estimate.survival.family import COEFFICIENTS, PARAMETERS, Array
 from parsimony.estimate.survival.likelihood import Likelihood
 from parsimony.estimate.survival.optimiser import Optimum, best, maximise
 from parsimony.estimate.survival.outcome import Outcome
@@ -68,6 +68,12 @@ class Model:
         """Parameter and term of each coefficient."""
         return [(p, term) for p, design in self._ordered() for term in design.terms]
 
+    @property
+    def name(self) -> str:
+        """The paper's name by the coefficients that carry covariates, such as M(tau, alpha)."""
+        carried = [COEFFICIENTS[p] for p, design in self._ordered() if not design.constant]
+        return f"M({', '.join(carried)})"
+
     def _ordered(self) -> list[tuple[str, Design]]:
         return [(p, self.designs[p]) for p in PARAMETERS if p in self.designs]
 
@@ -95,7 +101,7 @@ class Model:
         return low, high
 
     def back(self) -> Array:
-        """Coefficients of the columns as given, of times as given = ``back`` @ theta + ``shift``."""
+        """Coefficients of the columns and times as given = ``back`` @ theta + ``shift``, [p, p]."""
         found = np.zeros((self.likelihood.size, self.likelihood.size))
         for p, design in self._ordered():
             at = self.likelihood.slices[p]

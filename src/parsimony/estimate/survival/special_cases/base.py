@@ -28,6 +28,8 @@ class SpecialCase(ABC):
         one_scale: phi and lambda are one parameter here (kappa = 1), so one of them is fixed at 1.
         tied: lambda = kappa/(kappa+1) times its own predictor (``pgw``).
         plateau: some never have the event.
+        unit_lambda: under AFT lambda is 1 unless freed.
+        instead: what to use where a structure does not exist.
     """
 
     name: ClassVar[str]
@@ -40,6 +42,8 @@ class SpecialCase(ABC):
     one_scale: ClassVar[bool] = False
     tied: ClassVar[bool] = False
     plateau: ClassVar[bool] = False
+    unit_lambda: ClassVar[bool] = True
+    instead: ClassVar[str] = "another family"
 
     @abstractmethod
     def closed_form(
@@ -74,8 +78,3 @@ class SpecialCase(ABC):
         if structure == "aft" and (self.one_scale or self.unit_lambda):
             held.setdefault("lambda", 1.0)
         return held
-
-    unit_lambda: ClassVar[bool] = True
-    """Under AFT lambda is 1 unless freed."""
-    instead: ClassVar[str] = "another family"
-    """What to use where a structure does not exist."""
