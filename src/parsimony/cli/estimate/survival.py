@@ -67,7 +67,7 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fit times to an event: coefficients with intervals, the shape of the hazard, a cured share."""
+    """Fit times to an event: coefficients with intervals, hazards of any shape, a cured share."""
     from parsimony.cli.main import emit
     from parsimony.core.console import Console
     from parsimony.core.data.files import read_table, require_column
@@ -93,11 +93,11 @@ def command(
         table = table[~missing]
     y = table[[*names.values()]].set_axis([*names], axis=1)
     Outcome.of(y, file=str(data), names=names)  # a message names the file and its columns
-    X = _typed(table[covariates], str(data))
+    covered = _typed(table[covariates], str(data))
     fit = SurvivalRegressor(
         family, structure, formulas, interval=interval, level=level, time_unit=unit,
         random_state=seed,
-    ).fit(X, y)  # fmt: skip
+    ).fit(covered, y)  # fmt: skip
     for text in fit.diagnosis_:
         console.say(f"Note: {text}")
     if out is not None:

@@ -21,7 +21,7 @@ from parsimony.estimate.survival.nonparametric import follow_up
 from parsimony.estimate.survival.special_cases import special_cases
 
 _FAR_KAPPA = 1e3
-_FAR_LAMBDA = 8.0  # of its log
+_FAR_LAMBDA = 6.0  # of its log
 _FAR_GAMMA = -5.0  # of its log
 _SAME = 0.01  # of log-likelihood, within which a limit is the fit
 _FLAT = 1e-8  # of the information's eigenvalues, smallest over largest
@@ -108,7 +108,9 @@ def limit(
         ]
     if "kappa to -1" in what:
         return fitted, [f"{what}: this is the limit of {_LATENCY}, which has no kappa."]
-    return fitted, [f"{what}: no member of the family with fewer parameters fits as well."]
+    if "kappa" in what or "gamma" in what:
+        return fitted, [f"{what}: no member of the family with fewer parameters fits as well."]
+    return fitted, []  # a small or large lambda is no fault by itself
 
 
 def _narrower(

@@ -66,7 +66,7 @@ def page(fit: SurvivalRegressor, *, file: str = "the data") -> Page:
 
 def _grouping(fit: SurvivalRegressor) -> str | None:
     """The first column of X with few values that a formula uses."""
-    used = {t for _, term in fit._fitted.model.names for t in [term]}
+    used = [term for _, term in fit._fitted.model.names]
     for name in fit._X.columns:
         if fit._X[name].nunique() <= _GROUPS and any(str(name) in term for term in used):
             return str(name)
