@@ -130,6 +130,11 @@ def _materialise(
     formula: str, X: pd.DataFrame, parameter: str, file: str
 ) -> tuple[pd.DataFrame, ModelSpec]:
     right = formula.strip().removeprefix("~").strip() or "1"
+    if "~" in right or "|" in right:
+        raise EstimatorInputError(
+            f"the formula of {parameter} has a left side or several parts", got=formula,
+            hint="Write the right side alone, such as 'age + C(sex)'",
+        )  # fmt: skip
     try:
         parsed = Formula(right)
         names = {str(factor) for term in parsed for factor in term.factors}
@@ -137,11 +142,6 @@ def _materialise(
         raise EstimatorInputError(
             f"the formula of {parameter} cannot be read ({error})", got=formula
         ) from None
-    except TypeError:
-        raise EstimatorInputError(
-            f"the formula of {parameter} has a left side or several parts", got=formula,
-            hint="Write the right side alone, such as 'age + C(sex)'",
-        ) from None  # fmt: skip
     used: set[str] = set()
     for name in names:
         used |= _variables(name, X, parameter)

@@ -28,6 +28,7 @@ _FLAT = 1e-8  # of the information's eigenvalues, smallest over largest
 _ALIKE = 0.99  # correlation of two parameters from which on they are one
 _FEW = 5  # events for each coefficient
 _APART = 0.1  # of the cured share and the end of Kaplan and Meier's curve
+_FLAT_END = 0.1  # of the follow-up without an event, at its end
 _SHORT = 0.05  # Maller and Zhou's alpha
 _LATENCY = "a promotion-time cure model with log-logistic latency"
 
@@ -124,11 +125,10 @@ def _narrower(
     held = {**case.fixed, **({"lambda": 1.0, "phi": 1.0} if case.one_scale else {})}
     own = "phi" if model.structure == "aft" else "lambda"
     for p in [p for p in kept if p in held and (p in case.fixed or p != own)]:
-        if p in model.designs and not model.designs[p].constant:
+        number = not isinstance(kept[p], str)
+        if kept[p] != case.fixed.get(p, kept[p]) if number else not model.designs[p].constant:
             return None
         del kept[p]
-    if any(value != case.fixed.get(p, value) for p, value in model.fixed.items()):
-        return None
     try:
         found = build(
             X, model.outcome, family=name, structure=model.structure, formulas=kept,
@@ -230,16 +230,17 @@ def _cure(fitted: Fitted) -> Iterator[str]:
     share = float(family.cured_share(at["lambda"], at["kappa"]))
     if share <= 0:
         return
-    tail, alpha = follow_up(fitted.model.outcome)
+    tail, plateau, alpha = follow_up(fitted.model.outcome)
+    short = alpha > _SHORT or plateau < _FLAT_END
     text = (
         f"The cured share is {share:.3g} at the means, Kaplan and Meier's curve ends at {tail:.3g}"
     )
     if abs(share - tail) > _APART:
         text += ", so the share is not what the curve's end says"
-    if alpha > _SHORT:
+    if short:
         text += (
-            f"; there is no plateau (Maller and Zhou's alpha is {alpha:.2g}): follow-up is short, "
-            "and the share is an extrapolation"
+            f"; its plateau is {100 * plateau:.2g} % of the follow-up (Maller and Zhou's alpha "
+            f"{alpha:.2g}): follow-up is short, and the share is an extrapolation"
         )
-    if alpha > _SHORT or abs(share - tail) > _APART:
+    if short or abs(share - tail) > _APART:
         yield text + "."

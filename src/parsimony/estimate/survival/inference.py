@@ -200,7 +200,8 @@ class Fitted:
             half = quantile * float(np.sqrt(max(mean @ self.covariance[at, at] @ mean, 0.0)))
             if not self.known[at].any():
                 half = np.nan
-            rows[p] = tuple(float(np.exp(middle + s * half)) - (p == "kappa") for s in (0, -1, 1))
+            ends = (middle, middle - half, middle + half)
+            rows[p] = tuple(float(np.exp(end)) - (p == "kappa") for end in ends)
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
 
 

@@ -138,14 +138,14 @@ class Model:
         return np.array([level[p] * (term == INTERCEPT) for p, term in self.names])
 
     def fit(self, random: np.random.Generator, count: int, most: int) -> Optimum:
-        """The best of ``count`` starts; on a large sample they are tried on a part of it.
+        """The best of ``count`` starts; a large sample starts where a part of it ends.
 
         Raises:
             EstimatorDataError: the likelihood is not finite anywhere.
         """
         starts = self.starts(random, count)
         try:
-            if len(self.outcome) > 2 * _SCREENED and len(starts) > 1:
+            if len(self.outcome) > 2 * _SCREENED:
                 rows = np.sort(random.choice(len(self.outcome), _SCREENED, replace=False))
                 part = self._rows(rows)
                 if part.outcome.event.sum() > 2 * part.likelihood.size:
@@ -206,6 +206,8 @@ def build(
                 f"the family '{case.name}' is what it is by {name} = {case.fixed[name]:g}",
                 got=value, hint="Leave this formula out or take the family 'apgw'",
             )  # fmt: skip
+    if len(outcome) < 2:
+        raise EstimatorDataError("a fit needs at least two rows; n_samples = 1", file=file)
     held = case.defaults(structure)
     scale = "phi" if structure == "aft" else "lambda"
     if not set(given) & {"phi", "lambda"} or not any(isinstance(v, str) for v in given.values()):

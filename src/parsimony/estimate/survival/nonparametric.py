@@ -30,20 +30,21 @@ def kaplan_meier(
     return times[some], np.cumprod(steps)
 
 
-def follow_up(outcome: Outcome) -> tuple[float, float]:
-    """The end of Kaplan and Meier's curve, and Maller and Zhou's alpha: short follow-up if > 0.05.
+def follow_up(outcome: Outcome) -> tuple[float, float, float]:
+    """The end of Kaplan and Meier's curve, how long it is flat, and Maller and Zhou's alpha.
 
-    With the last event at t* and the last row at T, (1 - N/n)^n for the N events in
-    (2 t* - T, t*]: the chance of so few were there still events to come. 1 where the last row is
-    an event.
+    Returns:
+        The survivor at the end; the share of the follow-up that is after the last event; and, with
+        the last event at t* and the last row at T, (1 - N/n)^n for the N events in (2 t* - T, t*],
+        which is above 0.05 where follow-up is short.
     """
     known = ~outcome.within
     time, event = outcome.time[known], outcome.event[known]
+    if not event.any():
+        return 1.0, 0.0, 1.0
     entry = None if outcome.entry is None else outcome.entry[known]
     _, survivor = kaplan_meier(time, event, entry)
-    tail = float(survivor[-1]) if len(survivor) else 1.0
-    if not event.any():
-        return tail, 1.0
     last, end = time[event == 1].max(), time.max()
     late = ((event == 1) & (time > 2 * last - end)).sum()
-    return tail, float((1 - late / len(time)) ** len(time))
+    alpha = (1 - late / len(time)) ** len(time)
+    return float(survivor[-1]), float(1 - last / end), float(alpha)

@@ -71,17 +71,18 @@ def maximise(
         step *= min(1.0, _LONGEST / max(np.abs(step).max(initial=0.0), 1e-300))
         gain = float(gradient @ step)
         share = 1.0
-        for _ in range(_HALVINGS):
+        for halving in range(_HALVINGS):
             tried = np.clip(theta + share * step, low, high)
-            higher = objective(tried, 0)[0]
-            if np.isfinite(higher) and higher >= value + 1e-4 * share * gain:
+            # The whole step mostly climbs, so what the next one needs is computed with it.
+            found = objective(tried, 0 if halving else 2)
+            if np.isfinite(found[0]) and found[0] >= value + 1e-4 * share * gain:
                 break
             share /= 2
         else:
             # No step climbs: what is left is rounding, or the end is not a maximum.
             return Optimum(theta, value, gradient, hessian, taken, gain < 1e-4)
         theta, taken = tried, taken + 1
-        value, gradient, hessian = objective(theta, 2)
+        value, gradient, hessian = found if share == 1 else objective(theta, 2)
     return Optimum(theta, value, gradient, hessian, taken, converged)
 
 

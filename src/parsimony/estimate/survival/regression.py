@@ -217,8 +217,8 @@ class SurvivalRegressor(BaseEstimator):
                     "Found array with 0 sample(s) while a minimum of 1 is required", file="X"
                 )
             return X
-        _validate(self, X, skip_check_array=True, reset=reset)
         values = check_array(X, dtype="numeric", input_name="X")
+        _validate(self, values, skip_check_array=True, reset=reset)
         return pd.DataFrame(values, columns=[f"x{i}" for i in range(values.shape[1])])
 
     def _predictor(self, X: Any) -> tuple[Predictor, pd.Index]:
