@@ -66,7 +66,7 @@ def _with(column: str, value: Any) -> pd.DataFrame:
     ("table", "settings", "text"),
     [
         (_with("x", np.where(X.index < 2, np.nan, 1.0)), {},
-         "X, row 1, column 'x': a covariate is missing (NaN) in rows 1, 2. Fill it in"),
+         "X, row 1, column 'x': a covariate is missing (NaN) (rows 1, 2), but got nan. Fill it in"),
         (_with("x", np.where(X.index < 2, np.inf, 1.0)), {}, "a covariate must be finite (no inf)"),
         (_with("x", 3.0), {}, "the column 'x' of the formula of phi is constant"),
         (_with("y", X["x"] * 2), {}, "columns of the formula of phi say the same: x, y"),

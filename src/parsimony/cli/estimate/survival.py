@@ -92,7 +92,8 @@ def command(
         console.say(f"Left out: {int(missing.sum())} of {len(table)} rows with an empty cell")
         table = table[~missing]
     y = table[[*names.values()]].set_axis([*names], axis=1)
-    Outcome.of(y, file=str(data), names=names)  # a message names the file and its columns
+    # Checked here first, so that a message names the file, its rows and columns.
+    Outcome.of(y, file=str(data), names=names, labels=table.index)
     covered = _typed(table[covariates], str(data))
     fit = SurvivalRegressor(
         family, structure, formulas, interval=interval, level=level, time_unit=unit,
@@ -151,12 +152,12 @@ def _typed(table: pd.DataFrame, file: str) -> pd.DataFrame:
     """Columns of numbers as numbers; others stay words, an empty cell refused."""
     import pandas as pd
 
-    from parsimony.estimate.survival.outcome import refuse
+    from parsimony.estimate.survival.outcome import Column
 
     found = {}
     for name, column in table.items():
-        refuse(
-            column.isna(), column, "a covariate is missing", file, str(name),
+        Column(file, str(name), table.index).refuse(
+            column.isna(), column, "a covariate is missing",
             "Fill it in, or leave such rows out with --drop-missing",
         )  # fmt: skip
         numbers = pd.to_numeric(column, errors="coerce")

@@ -19,7 +19,7 @@ from formulaic.errors import DataMismatchWarning, FormulaicError
 from parsimony.core.errors import nearest
 from parsimony.estimate.errors import EstimatorDataError, EstimatorInputError
 from parsimony.estimate.survival.family import Array
-from parsimony.estimate.survival.outcome import refuse, rows_of
+from parsimony.estimate.survival.outcome import Column
 
 INTERCEPT = "Intercept"
 _FUNCTIONS = {
@@ -196,13 +196,9 @@ def _variables(factor: str, X: pd.DataFrame, parameter: str) -> set[str]:
 def _complete(X: pd.DataFrame, names: set[str], file: str) -> None:
     """Refuse a missing or infinite value in the columns that a formula uses."""
     for name in sorted(set(map(str, names)) & set(X.columns)):
-        values = X[name]
-        missing = values.isna().to_numpy()
-        if missing.any():
-            raise EstimatorDataError(
-                f"a covariate is missing (NaN) in {rows_of(missing)}", file=file,
-                row=int(np.flatnonzero(missing)[0]) + 1, column=name,
-                hint="Fill it in or drop the rows",
-            )  # fmt: skip
+        values, column = X[name], Column(file, name)
+        column.refuse(
+            values.isna(), values, "a covariate is missing (NaN)", "Fill it in or drop the rows"
+        )
         if values.dtype.kind == "f":
-            refuse(np.isinf(values), values, "a covariate must be finite (no inf)", file, name)
+            column.refuse(np.isinf(values), values, "a covariate must be finite (no inf)")

@@ -21,7 +21,8 @@ from parsimony.estimate.survival.optimiser import Optimum, maximise
 
 METHODS = ("wald", "profile")
 _WIDEST = 12  # standard errors beyond which a profile is not followed
-_MOST = 30  # steps of one point of a profile, which starts beside its end
+_MOST = 60  # steps of one point of a profile, which starts beside its end
+_CLOSE = 1e-6  # of log-likelihood, to which such a point is found
 _LEAST_CURVED = 1e-9  # of the information's eigenvalues, below which nothing is known
 
 
@@ -46,6 +47,7 @@ class Fitted:
     covariance: Array = field(init=False)
     known: Array = field(init=False)
     eigenvalues: Array = field(init=False)
+    _inverse: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         back = self.model.back()
@@ -57,6 +59,7 @@ class Fitted:
         self.known = inside & (self.endless == 0)
         size = len(self.theta)
         self.covariance = np.zeros((size, size))
+        self._inverse = np.eye(size)
         if (self.endless != 0).any():
             # The centred intercept mixes with a column that has no variance.
             there = np.linalg.inv(back)
@@ -72,6 +75,8 @@ class Fitted:
         whole = np.zeros((size, size))
         whole[keep] = inverse
         self.covariance = back @ whole @ back.T
+        there = np.linalg.inv(self.model.back())
+        self._inverse = there @ self.covariance @ there.T
 
     @property
     def log_likelihood(self) -> float:
@@ -120,8 +125,9 @@ class Fitted:
         model = self.model
         row = model.back()[place]
         start = self.optimum.theta if start is None else start
-        # The nearest point of the plane row . theta = value - shift, and directions within it.
-        nearest = start + row * ((value - model.shift()[place] - row @ start) / (row @ row))
+        # Into the plane row . theta = value - shift along the profile's tangent at the optimum.
+        tangent = self._inverse @ row if self.known[place] else row
+        nearest = start + tangent * ((value - model.shift()[place] - row @ start) / (row @ tangent))
         within = np.linalg.svd(row[None])[2][1:].T
 
         def objective(part: Array, order: int) -> tuple[float, Array, Array]:
@@ -129,7 +135,7 @@ class Fitted:
             return height, within.T @ slope, within.T @ curve @ within
 
         free = np.full(within.shape[1], np.inf)
-        found = maximise(objective, np.zeros(within.shape[1]), (-free, free), _MOST)
+        found = maximise(objective, np.zeros(within.shape[1]), (-free, free), _MOST, _CLOSE)
         return found.value - model.log_unit_events(), nearest + within @ found.theta
 
     def profile_interval(self, place: int, level: float) -> tuple[float, float]:

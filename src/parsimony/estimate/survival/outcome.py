@@ -14,6 +14,7 @@ from parsimony.estimate.errors import EstimatorDataError
 from parsimony.estimate.survival.family import Array
 
 _SHOWN = 5
+_NO_EVENT = "there must be an event, or no rate is the likeliest; all rows are censored"
 _TRUE = {"1", "true", "yes", "1.0"}
 _FALSE = {"0", "false", "no", "0.0"}
 
@@ -36,7 +37,13 @@ class Outcome:
 
     @classmethod
     def of(
-        cls, y: Any, *, file: str = "y", names: Mapping[str, str] | None = None, events: int = 1
+        cls,
+        y: Any,
+        *,
+        file: str = "y",
+        names: Mapping[str, str] | None = None,
+        labels: Any = None,
+        events: int = 1,
     ) -> Outcome:
         """Read and check ``y``.
 
@@ -48,57 +55,55 @@ class Outcome:
                 or one column of times, all of which are events.
             file: what a message calls the data.
             names: what a message calls the columns.
+            labels: what a message calls the rows, [n]; counted from 1 by default.
             events: how many there must be.
 
         Raises:
             EstimatorDataError: a value that no outcome has; says which row.
         """
         columns = _columns(y, file)
-        called = {name: (names or {}).get(name, name) for name in columns}
+        at = {name: Column(file, (names or {}).get(name, name), labels) for name in columns}
         if "lower" in columns:
-            return cls._intervals(columns, called, file)
-        time = numbers(columns["time"], file, called["time"])
-        refuse(
-            time <= 0, time, "times must be positive, since their logarithm is used", file,
-            called["time"], "Drop such rows, or add a small time, such as half a day, to all",
+            return cls._intervals(columns, at)
+        time = numbers(columns["time"], at["time"])
+        at["time"].refuse(
+            time <= 0, time, "times must be positive, since their logarithm is used",
+            "Drop such rows, or add a small time, such as half a day, to all",
         )  # fmt: skip
-        refuse(np.isinf(time), time, "times must be finite", file, called["time"])
+        at["time"].refuse(np.isinf(time), time, "times must be finite")
         event = np.ones(len(time))
         if "event" in columns:
-            event = _events(columns["event"], file, called["event"])
+            event = _events(columns["event"], at["event"])
         entry = None
         if "entry" in columns:
-            entry = numbers(columns["entry"], file, called["entry"])
-            refuse(entry < 0, entry, "entries must not be negative", file, called["entry"])
-            refuse(
-                entry >= time, entry, "a row must enter before its time", file, called["entry"],
+            entry = numbers(columns["entry"], at["entry"])
+            at["entry"].refuse(entry < 0, entry, "entries must not be negative")
+            at["entry"].refuse(
+                entry >= time, entry, "a row must enter before its time",
                 "Drop rows that were never watched",
             )  # fmt: skip
             entry = entry if entry.any() else None
         if event.sum() < events:
             raise EstimatorDataError(
-                "there must be an event, or no rate is the likeliest; all rows are censored",
-                file=file, column=called.get("event"), got=sorted(set(event.tolist())),
+                _NO_EVENT, file=file, column=at["event"].name, got=sorted(set(event.tolist())),
                 hint="The coding is 1 for an event and 0 for a censored row",
             )  # fmt: skip
         return cls(time, event, entry)
 
     @classmethod
-    def _intervals(cls, columns: dict[str, Any], called: dict[str, str], file: str) -> Outcome:
-        low, high = (numbers(columns[n], file, called[n]) for n in ("lower", "upper"))
-        refuse(low < 0, low, "times must not be negative", file, called["lower"])
-        refuse(high <= 0, high, "times must be positive", file, called["upper"])
-        refuse(high < low, high, "an upper end must not be below its lower", file, called["upper"])
-        refuse(
-            np.isinf(high) & (low == 0), high, "a row from 0 to infinity says nothing", file,
-            called["upper"], "Drop such rows",
+    def _intervals(cls, columns: dict[str, Any], at: dict[str, Column]) -> Outcome:
+        lower, upper = at["lower"], at["upper"]
+        low, high = numbers(columns["lower"], lower), numbers(columns["upper"], upper)
+        lower.refuse(low < 0, low, "times must not be negative")
+        upper.refuse(high <= 0, high, "times must be positive")
+        upper.refuse(high < low, high, "an upper end must not be below its lower")
+        upper.refuse(
+            np.isinf(high) & (low == 0), high, "a row from 0 to infinity says nothing",
+            "Drop such rows",
         )  # fmt: skip
         censored, exact = np.isinf(high), high == low
         if censored.all():
-            raise EstimatorDataError(
-                "there must be an event, or no rate is the likeliest; all rows are censored",
-                file=file, column=called["upper"],
-            )  # fmt: skip
+            raise EstimatorDataError(_NO_EVENT, file=upper.file, column=upper.name)
         within = ~(censored | exact)
         return cls(
             np.where(censored, low, high), (~censored).astype(float), None,
@@ -121,29 +126,43 @@ class Outcome:
         return np.zeros(len(self), bool) if self.low is None else ~np.isnan(self.low)
 
 
-def rows_of(wrong: Array) -> str:
-    """``"rows 3, 7 and 12"``, counted from 1, the first few."""
-    found = (np.flatnonzero(wrong) + 1).tolist()
-    text = ", ".join(map(str, found[:_SHOWN]))
-    more = len(found) - _SHOWN
-    return f"row{'s' if len(found) > 1 else ''} {text}" + (f" and {more} more" if more > 0 else "")
+@dataclass(frozen=True)
+class Column:
+    """A column as a message names it.
 
+    Attributes:
+        file: or table.
+        name: of the column.
+        labels: of the rows; counted from 1 where there are none.
+    """
 
-def refuse(
-    wrong: Array, values: Any, rule: str, file: str, column: str | None, hint: str = ""
-) -> None:
-    """Raise where any row is wrong, naming them all."""
-    wrong = np.asarray(wrong)
-    if wrong.any():
-        first = int(np.flatnonzero(wrong)[0])
-        got = np.asarray(values)[first]
+    file: str
+    name: str
+    labels: Any = None
+
+    def rows(self, wrong: Array) -> list[int]:
+        """Labels of these rows."""
+        places = np.flatnonzero(wrong)
+        labels = np.arange(1, len(wrong) + 1) if self.labels is None else np.asarray(self.labels)
+        return list(labels[places].tolist())
+
+    def refuse(self, wrong: Any, values: Any, rule: str, hint: str = "") -> None:
+        """Raise where any row is wrong, naming the first few."""
+        wrong = np.asarray(wrong)
+        if not wrong.any():
+            return
+        rows = self.rows(wrong)
+        shown = ", ".join(map(str, rows[:_SHOWN]))
+        more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+        got = np.asarray(values)[np.flatnonzero(wrong)[0]]
         raise EstimatorDataError(
-            f"{rule} ({rows_of(wrong)})", file=file, row=first + 1, column=column,
-            got=got.item() if hasattr(got, "item") else got, hint=hint,
+            f"{rule} (row{'s' if len(rows) > 1 else ''} {shown}{more})", file=self.file,
+            row=rows[0], column=self.name, got=got.item() if hasattr(got, "item") else got,
+            hint=hint,
         )  # fmt: skip
 
 
-def numbers(values: Any, file: str, column: str) -> Array:
+def numbers(values: Any, column: Column) -> Array:
     """A column as finite or infinite numbers.
 
     Raises:
@@ -156,35 +175,31 @@ def numbers(values: Any, file: str, column: str) -> Array:
         series = pd.Series(array, dtype=object)
         found = pd.to_numeric(series, errors="coerce").to_numpy(float)
         missing = series.isna().to_numpy() | (series.astype(str).str.strip() == "").to_numpy()
-        refuse(np.isnan(found) & ~missing, array, "a cell must be a number", file, column)
-    refuse(
-        np.isnan(found), found, "a value is missing (NaN)", file, column,
-        "Fill it in or drop the row",
-    )  # fmt: skip
+        column.refuse(np.isnan(found) & ~missing, array, "a cell must be a number")
+    column.refuse(np.isnan(found), found, "a value is missing (NaN)", "Fill it in or drop the row")
     return found
 
 
-def _events(values: Any, file: str, column: str) -> Array:
+def _events(values: Any, column: Column) -> Array:
     array = np.asarray(values)
     if array.dtype.kind in "OUS":
         text = pd.Series(array, dtype=object)
-        refuse(text.isna(), array, "a value is missing (NaN)", file, column, "Drop the row")
+        column.refuse(text.isna(), array, "a value is missing (NaN)", "Drop the row")
         words = text.astype(str).str.strip().str.lower()
         found = np.where(words.isin(_TRUE), 1.0, np.where(words.isin(_FALSE), 0.0, np.nan))
         coding = sorted(set(words))
     else:
-        found = numbers(array, file, column)
+        found = numbers(array, column)
         coding = np.unique(found).tolist()
         found = np.where((found == 0) | (found == 1), found, np.nan)
     if np.isnan(found).any():
-        row = int(np.flatnonzero(np.isnan(found))[0]) + 1
         shown = coding if len(coding) <= _SHOWN else [*coding[:_SHOWN], "..."]
         hint = "Write 1 where the event happened and 0 where the row was censored"
         if coding in ([1.0, 2.0], ["1", "2"]):
             hint = "In R's coding 1 is censored and 2 the event: subtract 1"
         raise EstimatorDataError(
-            "an event is coded 1 or 0 (or true, false)", file=file, row=row, column=column,
-            got=shown, hint=hint,
+            "an event is coded 1 or 0 (or true, false)", file=column.file,
+            row=column.rows(np.isnan(found))[0], column=column.name, got=shown, hint=hint,
         )  # fmt: skip
     return found
 

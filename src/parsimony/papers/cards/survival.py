@@ -1130,7 +1130,7 @@ def _bias(rows: int, replicates: int) -> tuple[float, float]:
     tolerance=0.02,
 )
 def coverage_500() -> Measurement:
-    return _coverage(500, 100)
+    return _coverage(500, 80)
 
 
 @claim(
@@ -1144,7 +1144,7 @@ def coverage_500() -> Measurement:
     tolerance=0.02,
 )
 def coverage_5000() -> Measurement:
-    return _coverage(5000, 30)
+    return _coverage(5000, 25)
 
 
 @claim(
@@ -1159,8 +1159,8 @@ def coverage_5000() -> Measurement:
     tolerance=0.0,
 )
 def bias() -> Measurement:
-    small, error = _bias(500, 100)
-    large, sharper = _bias(5000, 30)
+    small, error = _bias(500, 80)
+    large, sharper = _bias(5000, 25)
     holds = abs(large) <= abs(small) + 2 * (error**2 + sharper**2) ** 0.5
     holds = holds and abs(large) < 0.01
     return Measurement(
