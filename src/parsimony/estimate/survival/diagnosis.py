@@ -107,7 +107,7 @@ def limit(
             f"{what}: this is the {case.title} limit, H(t) = {case.formula}; it was refitted as "
             f"'{case.name}'."
         ]
-    if "kappa to -1" in what:
+    if "kappa runs to -1" in what:
         return fitted, [f"{what}: this is the limit of {_LATENCY}, which has no kappa."]
     if "kappa" in what or "gamma" in what:
         return fitted, [f"{what}: no member of the family with fewer parameters fits as well."]
@@ -145,7 +145,7 @@ def _running(fitted: Fitted) -> Iterator[str]:
         if p == "kappa" and value > _FAR_KAPPA:
             yield "kappa runs to infinity"
         elif p == "kappa" and value <= LEAST_KAPPA + 1e-3:
-            yield "kappa to -1"
+            yield "kappa runs to -1"
         elif p == "kappa" and fitted.model.case.plateau and value > -1e-4:
             yield "kappa runs to 0, where no one is cured,"
         elif p == "lambda" and abs(np.log(value)) > _FAR_LAMBDA and "phi" in fitted.model.designs:
@@ -230,7 +230,7 @@ def _cure(fitted: Fitted) -> Iterator[str]:
     share = float(family.cured_share(at["lambda"], at["kappa"]))
     if share <= 0:
         return
-    tail, plateau, alpha = follow_up(fitted.model.outcome)
+    tail, plateau, alpha = follow_up(fitted.model.outcome, fitted.model.weights)
     short = alpha > _SHORT or plateau < _FLAT_END
     text = (
         f"The cured share is {share:.3g} at the means, Kaplan and Meier's curve ends at {tail:.3g}"

@@ -17,7 +17,7 @@ from parsimony.estimate.errors import EstimatorDataError, EstimatorInputError
 from parsimony.estimate.survival.design import INTERCEPT, Design, default_formula
 from parsimony.estimate.survival.family import COEFFICIENTS, PARAMETERS, Array
 from parsimony.estimate.survival.likelihood import Likelihood
-from parsimony.estimate.survival.optimiser import Optimum, best, maximise
+from parsimony.estimate.survival.optimiser import Optimum, best
 from parsimony.estimate.survival.outcome import Outcome
 from parsimony.estimate.survival.special_cases import SpecialCase, special_case
 
@@ -161,10 +161,6 @@ class Model:
         designs = {p: replace(d, matrix=d.matrix[rows]) for p, d in self.designs.items()}
         weights = None if self.weights is None else self.weights[rows]
         return replace(self, designs=designs, outcome=self.outcome.take(rows), weights=weights)
-
-    def refit(self, start: Array, most: int = 100) -> Optimum:
-        """From one start."""
-        return maximise(self.likelihood, start, self.bounds(), most)
 
 
 def build(

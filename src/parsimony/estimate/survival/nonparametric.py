@@ -30,7 +30,7 @@ def kaplan_meier(
     return times[some], np.cumprod(steps)
 
 
-def follow_up(outcome: Outcome) -> tuple[float, float, float]:
+def follow_up(outcome: Outcome, weights: Array | None = None) -> tuple[float, float, float]:
     """The end of Kaplan and Meier's curve, how long it is flat, and Maller and Zhou's alpha.
 
     Returns:
@@ -43,7 +43,8 @@ def follow_up(outcome: Outcome) -> tuple[float, float, float]:
     if not event.any():
         return 1.0, 0.0, 1.0
     entry = None if outcome.entry is None else outcome.entry[known]
-    _, survivor = kaplan_meier(time, event, entry)
+    counts = None if weights is None else weights[known]
+    _, survivor = kaplan_meier(time, event, entry, counts)
     last, end = time[event == 1].max(), time.max()
     late = ((event == 1) & (time > 2 * last - end)).sum()
     alpha = (1 - late / len(time)) ** len(time)

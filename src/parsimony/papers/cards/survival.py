@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 CARD = {
     "slug": "survival",
     "title": "A Flexible Parametric Modelling Framework for Survival Analysis",
-    "authors": ("Burke", "Jones", "Noufaily"),
-    "year": 2020,
+    "authors": ("Kevin Burke", "M. C. Jones", "Angela Noufaily"),
+    "year": 2019,
     "arxiv": "1901.03212",
-    "venue": "Journal of the Royal Statistical Society C 69(2), 429-457",
+    "venue": "Journal of the Royal Statistical Society Series C 69(2), pages 429-457, 2020",
     "areas": ("estimate",),
     "mechanism": "estimate/survival",
     "summary": (
-        "One likelihood fit of a four-parameter family that holds Weibull, log-logistic, Burr, "
-        "Gompertz and cure models, with covariates on several parameters at once."
+        "Fits one four-parameter family to censored survival times and lets the data choose "
+        "among the classical models inside it."
     ),
     "official_code": (),
     "licence": None,
@@ -859,7 +859,7 @@ def melanoma_four_parameters_cured() -> Measurement:
 
 @claim(
     name="melanoma-aic-weibull",
-    statement="AIC of weibull on E1684.",
+    statement="AIC of the Weibull on E1684.",
     published=833.8,
     source="derived",
     unit="AIC",
@@ -874,7 +874,7 @@ def melanoma_aic_weibull() -> Measurement:
 
 @claim(
     name="melanoma-aic-log-logistic",
-    statement="AIC of log-logistic on E1684.",
+    statement="AIC of the log-logistic on E1684.",
     published=796.1,
     source="derived",
     unit="AIC",
@@ -889,7 +889,7 @@ def melanoma_aic_log_logistic() -> Measurement:
 
 @claim(
     name="melanoma-aic-apgw",
-    statement="AIC of apgw on E1684.",
+    statement="AIC of the family with lambda = 1 on E1684.",
     published=748.8,
     source="derived",
     unit="AIC",
