@@ -116,6 +116,11 @@ def test_predictions_refuse_other_units_levels_and_times() -> None:
         fit.plot_survival("x")
     with pytest.raises(EstimatorInputError, match="there is no such column"):
         fit.plot_survival("age")
+    with pytest.raises(EstimatorInputError, match="lacks a column that a formula uses"):
+        fit.hazard_ratio({"x": 1}, {"x": 2}, [1.0])
+    with pytest.raises(EstimatorInputError, match="a profile is one row"):
+        fit.hazard_ratio(X, X, [1.0])
+    assert fit.hazard_ratio({"group": "control"}, {"group": "control"}, [1.0])["low"].iloc[0] == 1
     with pytest.raises(EstimatorInputError, match="a larger one of the same rows"):
         fit.likelihood_ratio_test(fit)
 

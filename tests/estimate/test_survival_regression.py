@@ -240,3 +240,19 @@ def test_figures_are_drawn() -> None:
     for one in drawn:
         assert one.svg.startswith("<svg xmlns") and one.figure.title in one.svg
     assert "group = control" in drawn[0].svg
+
+
+def test_predictions_go_into_scikit_survivals_metrics() -> None:
+    metrics = pytest.importorskip("sksurv.metrics")
+    columns = ROSSI[["age", "prio"]]
+    fit = SurvivalRegressor("weibull").fit(columns, ROSSI_Y)
+    y = ROSSI_Y[["event", "time"]].astype({"event": bool, "time": float}).to_records(index=False)
+    times = np.arange(5.0, 50.0, 5.0)
+    told = fit.predict_survival(columns, times).to_numpy()
+    none = SurvivalRegressor("weibull", formulas={"phi": "1"}).fit(columns, ROSSI_Y)
+    flat = none.predict_survival(columns, times).to_numpy()
+    brier = [metrics.integrated_brier_score(np.asarray(y), np.asarray(y), s, times)
+             for s in (told, flat)]  # fmt: skip
+    assert brier[0] < brier[1] < 0.25
+    harrell = metrics.concordance_index_censored(y["event"], y["time"], -told[:, 4])[0]
+    assert fit.concordance(columns, ROSSI_Y) == pytest.approx(harrell, abs=1e-6)

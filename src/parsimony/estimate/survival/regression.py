@@ -208,6 +208,8 @@ class SurvivalRegressor(BaseEstimator):
                 raise EstimatorInputError("a prediction needs X")
             X = pd.DataFrame(index=range(len(y)))
         if isinstance(X, pd.DataFrame):
+            if not all(isinstance(name, str) for name in X.columns):
+                X = X.set_axis([f"x{i}" for i in range(X.shape[1])], axis=1)
             if len(X.columns):
                 _validate(self, X, skip_check_array=True, reset=reset)
             elif reset:
@@ -282,11 +284,22 @@ class SurvivalRegressor(BaseEstimator):
         """Hazard of one profile over that of another at each time, with bands.
 
         Args:
-            one, other: tables of one row, or mappings from column to value.
+            one, other: tables of one row, or mappings from column to value; columns that no
+                formula uses may be left out.
             times: positive.
+
+        Raises:
+            EstimatorInputError: a column that a formula uses is not there.
         """
         check_is_fitted(self)
         both = pd.concat([_profile(one), _profile(other)], ignore_index=True)
+        designs = self._fitted.model.designs.values()
+        used = {str(name) for d in designs if not d.constant for name in d.spec.required_variables}
+        for name in self._X.columns:
+            if name not in both.columns and str(name) in used:
+                raise EstimatorInputError("a profile lacks a column that a formula uses", got=name)
+            both[name] = both.get(name, self._X[name].iloc[0])
+        both = both[[*self._X.columns]]
         at = self._times(times, None, least=1e-300)
         predictor, _ = self._predictor(both)
         found = predictor.hazard_ratio_band(at)
