@@ -81,6 +81,7 @@ def test_entries_intervals_values_and_empty_cells(
             "row 1, column 'group': a covariate is missi",
         ),
         ({}, ("--formula", "group"), "--formula takes 'gamma ~ age + C(sex)' or 'lambda=1'"),
+        ({}, ("--formula", "phi ~ 1", "--formula", "phi=1"), "a parameter has one --formula"),
         ({}, ("--formula", "phi ~ sex"), "names a column that is not there, but got 'sex'"),
         ({}, ("--family", "weibul"), "unknown family 'weibul'. Did you mean 'weibull'?"),
         ({}, ("--upper", "E"), "times need --event, or --upper for intervals; one of the two"),

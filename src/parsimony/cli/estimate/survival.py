@@ -126,12 +126,12 @@ def _formulas(given: list[str], structure: str) -> dict[str, str | float]:
         name, _, right = text.partition(signs[0]) if signs else (text, "", "")
         if not name.strip() or not right.strip():
             raise InputError("--formula takes 'gamma ~ age + C(sex)' or 'lambda=1'", got=text)
-        try:
-            found[name.strip()] = float(right)
+        if name.strip() in found:
+            raise InputError("a parameter has one --formula", got=text)
+        try:  # after ~ a number is a formula: the intercept alone
+            found[name.strip()] = right.strip() if signs[0] == "~" else float(right)
         except ValueError:
             found[name.strip()] = right.strip()
-        if found[name.strip()] == 1.0 and signs[0] == "~":
-            found[name.strip()] = "1"
     found.setdefault("lambda" if structure == "ph" else "phi", "1")
     return found
 
