@@ -206,6 +206,7 @@ def test_selection_puts_the_truth_first() -> None:
     fit = SurvivalRegressor("auto").fit(None, times)
     assert fit.family_ == "gompertz"
     assert fit.selection_["bic"].is_monotonic_increasing
+    assert not hasattr(fit.set_params(family="weibull").fit(None, times), "selection_")
     table, _ = compare(SurvivalRegressor(), GROUP, Y, structures("group"), by="aic")
     assert table.index[0] == "M(beta, alpha)"
     assert table["aic"].iloc[0] == pytest.approx(1195.461, abs=1e-3)

@@ -123,6 +123,7 @@ class SurvivalRegressor(BaseEstimator):
             weights = _check_sample_weight(sample_weight, table, ensure_non_negative=True)
             keep = weights > 0
             table, outcome, weights = table[keep], outcome.take(keep), weights[keep]
+        vars(self).pop("selection_", None)  # of an earlier fit
         if self.family == AUTO:
             chosen, self.selection_ = self._select(table, outcome, weights)
         else:
