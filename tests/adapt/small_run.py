@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import warm
 
 from parsimony.core import artifacts
 from parsimony.testing import tiny
@@ -65,7 +66,9 @@ def environment() -> dict[str, str]:
 
 def call(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run to the end and insist on success."""
-    done = subprocess.run(arguments, capture_output=True, text=True, env=environment(), check=False)
+    python, *words = arguments
+    assert [python, *words[:2]] == [sys.executable, "-m", "parsimony"], arguments
+    done = warm.run(words[2:], environment=environment())
     assert done.returncode == 0, done.stderr
     return done
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from parsimony.cli import main, tables
@@ -254,3 +255,85 @@ def test_a_record_that_cannot_be_kept_is_refused_first(call: Call, folder: Path)
     code, out, err = call("reproduce", "some-paper", "--record")
     assert (code, out) == (2, "")
     assert "must be writable. Run without --record" in err
+
+
+def test_all_papers_are_reproduced_with_a_summary(call: Call, folder: Path) -> None:
+    write(folder, three="return Measurement(3)", four="return Measurement(4)")
+    run, page = folder / "run", folder / "ci.md"
+    code, out, err = call(
+        "reproduce", "--all", "--level", "cpu", "--budget", "time=10min", "--engine", "local",
+        "--out", str(run), "--summary", str(page),
+    )  # fmt: skip
+    assert (code, err) == (1, "Running 2 claims of 1 papers\n")
+    assert "newly red: some-paper:four: It is three." in out
+    assert "1 of 2 claims hold; 1 newly red. It took" in out
+    assert page.read_text().startswith("# Claims up to level cpu\n\n1 of 2 claims hold")
+    code, out, _ = call("reproduce", "--resume", str(run), "--json")
+    said = json.loads(out)
+    assert (code, said["run"], said["passed"], said["folder"]) == (1, 2, 1, str(run))
+
+
+def test_a_red_that_was_red_before_is_no_news(call: Call, folder: Path) -> None:
+    write(folder, four="return Measurement(4)")
+    call("reproduce", "some-paper", "--record")
+    code, out, _ = call("reproduce", "--all", "--out", str(folder / "run"), "--quiet")
+    assert code == 0
+    assert out.splitlines()[0].split()[:3] == ["some-paper", "red", "0/1"]
+    assert out.splitlines()[1].startswith("0 of 1 claims hold. It took")
+
+
+def test_a_dry_run_of_all_says_what_fits(call: Call, folder: Path) -> None:
+    write(folder, three="raise SystemExit('it ran')", four="raise SystemExit('it ran')")
+    code, out, _ = call("reproduce", "--all", "--budget", "time=7s", "--dry-run")
+    assert code == 0
+    assert "Would run 1 claims in about 5 s; 1 would be left" in out
+    assert "A claim that never ran counts by its level: exact 5 s, cpu 5 min 0 s" in out
+    planned = json.loads(call("reproduce", "--all", "--dry-run", "--json")[1])
+    assert planned["guessed"] == planned["run"] == ["some-paper:three", "some-paper:four"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "reproduce takes one paper, or --all, but got 'neither'"),
+        (("some-paper", "--all"), "reproduce takes one paper, or --all, but got 'some-paper'"),
+        (("some-paper", "--budget", "time=1h"), "--budget goes with --all, but got 'some-paper'"),
+        (("--all", "--budget", "memory=1GiB"), "reproduce keeps a limit of time alone"),
+        (("--all", "--engine", "rai"), "unknown engine, but got 'rai'. Did you mean 'ray'?"),
+        (("--all", "--level", "cpus"), "unknown level 'cpus'. Did you mean 'cpu'?"),
+        (("--all", "--resume", "x"), "--resume goes on with the settings of the run"),
+        (("--resume", "x"), "a run folder needs a config.json, but got 'x'"),
+    ],
+)
+def test_a_wrong_request_for_all_is_one_line(
+    call: Call, folder: Path, arguments: tuple[str, ...], text: str
+) -> None:
+    write(folder, three="return Measurement(3)")
+    code, out, err = call("reproduce", *arguments)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert text in err
+
+
+def test_the_site_is_built_and_says_where(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("markdown_it")
+    from parsimony.papers.site import meaning
+
+    monkeypatch.setattr(meaning, "embed", lambda texts: np.eye(len(texts), dtype=np.float16))
+    write(folder, three="return Measurement(3)")
+    (folder / "docs").mkdir()
+    (folder / "docs" / "a.md").write_text("# A page\n")
+    site = folder / "site"
+    arguments = ("build", "--out", str(site), "--docs", str(folder / "docs"))
+    code, out, err = call(*arguments, "--base-url", "https://example.org")
+    assert code == 0 and err.startswith("Reading the cards")
+    assert out.splitlines()[0].startswith("1 papers, ")
+    assert out.splitlines()[1] == f"Open {site / 'index.html'}"
+    assert "https://example.org/papers/some-paper.html" in (site / "feed.xml").read_text()
+    assert (site / "docs/a.html").is_file()
+    said = json.loads(call(*arguments, "--json", "--quiet")[1])
+    assert (said["papers"], said["index"]) == (1, str(site / "index.html"))
+    assert "example.org" not in (site / "feed.xml").read_text()
+    code, out, err = call("build", "--out", str(folder / "docs"))
+    assert (code, out) == (2, "") and "a site is written to a new or empty folder" in err

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from parsimony.cli import main
-from parsimony.core import artifacts
+from parsimony.core import artifacts, headlines
+from parsimony.core.headlines import Headline
 
 
 @pytest.fixture
@@ -63,10 +64,34 @@ def test_out_says_where(run, tmp_path, capsys) -> None:
     assert not (run / "report.html").exists()
 
 
+def test_runs_are_listed_and_compared(tmp_path, capsys) -> None:
+    for name, value in (("a", 0.7), ("b", 0.8)):
+        score = Headline(name="accuracy", value=value, low=value - 0.02, high=value + 0.02)
+        settings = {"batch": {"value": value, "source": "given"}}
+        artifacts.write_json(tmp_path / name / "config.json", {"settings": settings})
+        headlines.write(tmp_path / name, "adapt", "minilm", [score])
+    assert call(tmp_path) == 0
+    assert "accuracy 0.7 [0.68, 0.72]" in capsys.readouterr().out
+    assert call(tmp_path / "a", tmp_path / "b", "--json", "--out", tmp_path / "list.html") == 0
+    listed = json.loads(capsys.readouterr().out)["runs"]
+    assert {Path(run["run"]).name for run in listed} == {"a", "b"}
+    assert (tmp_path / "list.html").is_file()
+    assert call(tmp_path / "a", tmp_path / "b", "--compare", "--out", tmp_path / "two.html") == 0
+    out = capsys.readouterr().out
+    assert "+0.1 [+0.06, +0.14]" in out
+    assert "0.7 (given)" in out
+    assert out.endswith("1 of 1 settings differ; a difference shows in accuracy\n")
+    assert (tmp_path / "two.html").is_file()
+    assert call(tmp_path / "a", tmp_path / "b", "--compare", "--json") == 0
+    (number,) = json.loads(capsys.readouterr().out)["numbers"]
+    assert number["interval"] == pytest.approx([0.06, 0.14])
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (["missing"], "parsimony: the run folder missing must exist. Check the path\n"),
+        (["a", "--compare", "--quiet"], "--compare takes two runs, but got 1. Name two folders\n"),
         ([".", "--out", "x.pdf"], "the report is a file that ends in .html, but got 'x.pdf'\n"),
     ],
 )

@@ -14,7 +14,7 @@ MAY = {area: {"core"} for area in AREAS} | {
     "": {"core"},
     "core": set(),
     "testing": {"core", *AREAS},
-    "papers": {"core", *AREAS},
+    "papers": {"core", "report", *AREAS},
     "report": {"core", *AREAS},
     "cli": {"core", "papers", "report", *AREAS},
     "__main__": {"cli"},
@@ -98,6 +98,7 @@ def test_the_check_sees_a_wrong_arrow(module: str, source: str) -> None:
         ("parsimony.cli.adapt.adapt", "def run():\n    from parsimony import adapt, report"),
         ("parsimony.papers.cards.lora", "from parsimony.adapt import lora\nimport adapt"),
         ("parsimony.testing.adapters", "from parsimony.adapt.contract import check"),
+        ("parsimony.papers.site.render", "from parsimony.report import look"),
     ],
 )
 def test_the_check_lets_right_arrows_pass(module: str, source: str) -> None:

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm
 from test_pages import check, make_targets, shown
 from typer.core import TyperCommand
 
@@ -134,13 +135,16 @@ class Reader:
         printed = ""
         for words in lines_of(block):
             program, *arguments = words
-            done = subprocess.run(
-                [sys.executable, "-m", MODULES.get(program, program), *arguments],
-                cwd=self.folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-            )
+            if program == "parsimony":
+                done = warm.run(arguments, self.folder, environment)
+            else:
+                done = subprocess.run(
+                    [sys.executable, "-m", MODULES.get(program, program), *arguments],
+                    cwd=self.folder,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                )
             told = f"{place}: {words} exits with {done.returncode}\n{done.stdout}{done.stderr}"
             assert done.returncode == int(block.words.get("exit", 0)), told
             assert "Traceback" not in done.stderr, told

@@ -13,9 +13,9 @@ import pytest
 from typer.core import TyperCommand
 
 HEAVY = {
-    "accelerate", "datasets", "fastapi", "jax", "jinja2", "lifelines", "matplotlib", "numba", "numpy",
-    "optuna", "pandas", "peft", "pydantic", "ray", "scipy", "sklearn", "sqlalchemy", "torch",
-    "transformers",
+    "accelerate", "datasets", "fastapi", "jax", "jinja2", "lifelines", "matplotlib", "numba",
+    "numpy", "optuna", "pandas", "peft", "pydantic", "ray", "scipy", "sklearn", "sqlalchemy",
+    "torch", "transformers",
 }  # fmt: skip
 
 COMMAND = str(Path(sys.executable).with_name("parsimony"))

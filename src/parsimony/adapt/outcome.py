@@ -22,9 +22,10 @@ from parsimony.adapt.method import method
 from parsimony.adapt.search import Outcome
 from parsimony.adapt.setup import Candidate, Plan
 from parsimony.adapt.trial import folder_of, scores_of
-from parsimony.core import artifacts, ledger
+from parsimony.core import artifacts, headlines, ledger
 from parsimony.core.errors import ParsimonyError
 from parsimony.core.footprint import Figure, Footprint
+from parsimony.core.headlines import Headline
 from parsimony.core.run import Run, versions
 from parsimony.core.scoring import BESIDE, METRICS, Metric, searched
 from parsimony.core.trials import CONFIDENCE, RESAMPLES, bootstrap, paired
@@ -95,8 +96,25 @@ def write(
                    "confidence": CONFIDENCE, "metric": asdict(searched(plan.setup.task))},
     }  # fmt: skip
     artifacts.write_text(run.folder / "leaderboard.csv", _csv(result["leaderboard"]))
+    headlines.write(
+        run.folder,
+        "adapt",
+        f"{result['model']['name']} on {result['data']['name']}",
+        _headlines(rows[decision.recommended], metric),
+    )
     run.write("result.json", result)
     return result
+
+
+def _headlines(row: dict[str, Any], metric: Metric) -> list[Headline]:
+    """What the recommended candidate reaches, and what it takes."""
+    counted = headlines.COUNTED
+    unit = "share" if metric.unit == "share" else ""
+    return [
+        Headline.of(f"{metric.name}, test", row["score"], unit),
+        Headline(name="trainable", value=row["trainable"], unit="parameters", reason=counted),
+        Headline(name="stored", value=row["stored_bytes"], unit="bytes", reason=counted),
+    ]
 
 
 def grade(run: Run, plan: Plan, finalists: list[int], seconds: float) -> None:

@@ -25,10 +25,11 @@ from parsimony.compress.recipe import Pruning
 from parsimony.compress.retrainer import count, parse
 from parsimony.compress.steps import Job, Steps
 from parsimony.compress.walk import matrix
-from parsimony.core import data, pages, pretrained, units
+from parsimony.core import data, headlines, pages, pretrained, units
 from parsimony.core.budget import Budget
 from parsimony.core.console import Console
 from parsimony.core.errors import BudgetError, InputError
+from parsimony.core.headlines import Headline
 from parsimony.core.inputs.joined import windows
 from parsimony.core.prunable import block_linears
 from parsimony.core.run import Run, machine, provenance
@@ -350,10 +351,29 @@ def _carry_out(run: Run, request: Request, job: Job, console: Console) -> dict[s
             steps.retrain(keep, request.retrain, request.steps, request.rate)
     result = steps.finish(steps.quantize(specs, keep), keep)
     run.write(pages.FILE, page(result).model_dump(mode="json"))
+    headlines.write(run.folder, "compress", result["model"]["name"], _headlines(result))
     run.write("result.json", result)
     for spent in ("journal", "retraining"):  # they hold the model once more, and more often
         shutil.rmtree(run.folder / spent, ignore_errors=True)
     return result
+
+
+def _headlines(result: dict[str, Any]) -> list[Headline]:
+    """What the compressed model keeps, how small and how fast it is."""
+    last = next(step for step in result["steps"] if step["step"] == result["chosen"])
+    metric, size, fast = result["metric"], result["bytes"], result["speed"]
+    unit = "share" if metric["unit"] == "share" else ""
+    found = [Headline.of(metric["name"], last["interval"], unit)]
+    if "difference" in last:
+        found.append(Headline.of("difference to the original", last["difference"], unit))
+    counted = headlines.COUNTED
+    return [
+        *found,
+        Headline(name="stored", value=size["compressed"], unit="bytes", reason=counted),
+        Headline(name="share of the original", value=size["share"], unit="share", reason=counted),
+        Headline(name="speed over the original", value=fast["ratio"], low=fast["low"],
+                 high=fast["high"]),
+    ]  # fmt: skip
 
 
 def resume_command(folder: Path) -> str:

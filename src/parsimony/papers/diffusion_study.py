@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsimony.core import artifacts, trials
+from parsimony.core import artifacts, headlines, trials
 from parsimony.core.errors import require
+from parsimony.core.headlines import Headline
 from parsimony.core.pages import (
     Axis,
     Column,
@@ -266,6 +268,15 @@ def page(result: Mapping[str, Any]) -> Page:
         ],
         notes=["One model of 0.36 M parameters, trained here for minutes: directions, not sizes."],
     )  # fmt: skip
+
+
+def write_headlines(folder: Path, result: Mapping[str, Any]) -> None:
+    """Every cell's difference to full precision, in a few bytes."""
+    told = [
+        Headline.of("{model} {task}, {method} {bits}".format(**row), row["difference"])
+        for row in result["table"]
+    ]
+    headlines.write(folder, "compress diffusion-study", "masked diffusion", told)
 
 
 def _summary(table: list[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any, Literal
 from parsimony.core import artifacts
 from parsimony.core.errors import ArtifactError, InputError, MissingExtraError
 from parsimony.papers.catalogue import Card
-from parsimony.papers.claim import Claim, Measurement, judge
+from parsimony.papers.claim import LEVELS, Claim, Level, Measurement, judge
 from parsimony.papers.tables import MissingTableError
 
 RESULTS = Path(__file__).parent / "results"
@@ -171,6 +172,21 @@ def append(slug: str, result: Result, folder: Path | None = None) -> None:
     """Add one result to a paper's record, atomically."""
     known = history(slug, folder)
     known.setdefault(result.claim, []).append(result)
+    _write(slug, known, folder)
+
+
+def merge(slug: str, results: Sequence[Result], folder: Path | None = None) -> None:
+    """Add those of ``results`` that a paper's record lacks, by date, atomically."""
+    known = history(slug, folder)
+    for result in results:
+        there = known.setdefault(result.claim, [])
+        if result not in there:
+            there.append(result)
+            there.sort(key=lambda one: one.date)
+    _write(slug, known, folder)
+
+
+def _write(slug: str, known: Mapping[str, Sequence[Result]], folder: Path | None) -> None:
     claims = {name: [r.as_dict() for r in results] for name, results in known.items()}
     artifacts.write_json(_file(slug, folder), {"slug": slug, "claims": claims})
 
@@ -206,12 +222,29 @@ def newest(card: Card, folder: Path | None = None) -> dict[str, Result]:
 
 def standing(card: Card, folder: Path | None = None) -> Standing:
     """See ``Standing``. A card without claims is never green."""
-    latest = list(newest(card, folder).values())
+    return stand(card, card.claims, newest(card, folder))
+
+
+def by_level(card: Card, latest: Mapping[str, Result]) -> dict[Level, Standing]:
+    """Where the claims of each level stand, all levels named.
+
+    Args:
+        card: whose claims.
+        latest: the newest result of each claim that has one, see ``newest``.
+    """
+    return {
+        level: stand(card, [c for c in card.claims if c.level == level], latest) for level in LEVELS
+    }
+
+
+def stand(card: Card, claims: Sequence[Claim], latest: Mapping[str, Result]) -> Standing:
+    """Where these claims of a card stand, given the newest result of each that has one."""
+    results = [latest[c.name] for c in claims if c.name in latest]
     return Standing(
-        state=state_of(card, latest),
-        claims=len(card.claims),
-        run=len(latest),
-        passed=sum(r.passed for r in latest),
+        state=state_of(card, results),
+        claims=len(claims),
+        run=len(results),
+        passed=sum(r.passed for r in results),
     )
 
 
@@ -222,3 +255,9 @@ def state_of(card: Card, latest: Sequence[Result]) -> State:
     if not all(r.passed for r in latest):
         return "red"
     return "green" if all(r.fingerprint == card.fingerprint for r in latest) else "stale"
+
+
+def reproduce_command(slug: str, level: str, record: bool = False) -> str:
+    """What to type to run the claims of a paper up to ``level``."""
+    words = ["parsimony", "papers", "reproduce", slug, "--level", level]
+    return shlex.join([*words, "--record"] if record else words)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parsimony.core import units
+from parsimony.core.headlines import Headline
 from parsimony.report.schema import Interval, Metric
 
 
@@ -71,6 +72,21 @@ class Scale:
 def quantity(value: float, unit: str) -> str:
     """A value with its unit: ``(-2.5, "J")`` -> ``"−2.5 J"``."""
     return _minus(units.write(value, unit))
+
+
+def headline(number: Headline) -> str:
+    """A number of a run: ``"73.1% [70, 76.1%]"``, or with the reason why it has no interval."""
+    told = quantity(number.value, number.unit)
+    if number.low is None or number.high is None:
+        return f"{told} ({number.reason})"
+    return f"{told} [{quantity(number.low, number.unit)}, {quantity(number.high, number.unit)}]"
+
+
+def difference(value: float, unit: str) -> str:
+    """A difference with its sign: ``(0.021, "share")`` -> ``"+2.1 points"``."""
+    if unit == "share":
+        return _minus(f"{100 * value:+.3g} points")
+    return ("+" if value > 0 else "") + quantity(value, unit)
 
 
 def error(value: float) -> str:

@@ -13,9 +13,8 @@ import parsimony
 from parsimony.core import artifacts, units
 from parsimony.core.errors import InputError
 from parsimony.core.pages import Page
-from parsimony.report import figures, numbers, schema, search
+from parsimony.report import figures, look, numbers, schema, search
 
-_HERE = Path(__file__).parent
 NAME = "report.html"
 
 
@@ -111,7 +110,7 @@ def _render_page(page: Page) -> str:
 
 
 def _fill(template: str, **values: object) -> str:
-    script = (_HERE / "table.js").read_text(encoding="utf-8")
+    script = look.SCRIPT.read_text(encoding="utf-8")
     return (
         _environment()
         .get_template(template)
@@ -119,7 +118,7 @@ def _fill(template: str, **values: object) -> str:
             **values,
             version=parsimony.__version__,
             # Files of this package, not input: they go into the page as they are.
-            style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704
+            style=Markup(look.STYLE.read_text(encoding="utf-8")),  # noqa: S704
             script=Markup(script),  # noqa: S704
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
@@ -127,13 +126,7 @@ def _fill(template: str, **values: object) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        autoescape=True,
-        loader=jinja2.FileSystemLoader(_HERE),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = look.environment()
     environment.filters |= {
         "bytes": units.format_bytes,
         "count": units.format_count,

@@ -63,6 +63,7 @@ def command(
             result = studies.run(study, folder, Console(quiet))
             folder.write("result.json", result)
             folder.write(pages.FILE, studies.page(result).model_dump(mode="json"))
+            studies.write_headlines(folder.folder, result)
             report.write(folder.folder)
             folder.finish()
     if json:

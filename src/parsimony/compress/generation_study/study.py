@@ -39,10 +39,11 @@ from parsimony.compress.grid import Grid
 from parsimony.compress.quantizer import Spec
 from parsimony.compress.quantizing import Quantized, quantize
 from parsimony.compress.walk import matrix
-from parsimony.core import data, pages, pretrained, training
+from parsimony.core import data, headlines, pages, pretrained, training
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError
 from parsimony.core.generation import answers
+from parsimony.core.headlines import Headline
 from parsimony.core.inputs.joined import windows
 from parsimony.core.prunable import block_linears
 from parsimony.core.run import Run, provenance
@@ -278,6 +279,9 @@ def _carry_out(run: Run, job: Job, console: Console) -> dict[str, Any]:
                 phase.advance()
     result = analyse(run, job)
     run.write(pages.FILE, page(result).model_dump(mode="json"))
+    told = [Headline.of(f"loss, {m['method']} less {result['reference']}", m["difference"], "nats")
+            for m in result["methods"][1:]]  # fmt: skip
+    headlines.write(run.folder, "compress generation", result["model"]["name"], told)
     run.write("result.json", result)
     return result
 

@@ -3,7 +3,12 @@
 CARD = {
     "slug": "code-var",
     "title": "Collaborative Decoding Makes Visual Auto-Regressive Modeling Efficient",
-    "authors": None,
+    "authors": (
+        "Zigeng Chen",
+        "Xinyin Ma",
+        "Gongfan Fang",
+        "Xinchao Wang",
+    ),
     "year": 2024,
     "arxiv": "2411.17787",
     "venue": "CVPR 2025, pages 23334-23344",

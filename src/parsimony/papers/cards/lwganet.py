@@ -3,7 +3,13 @@
 CARD = {
     "slug": "lwganet",
     "title": "LWGANet: A Lightweight Group Attention Backbone for Remote Sensing Visual Tasks",
-    "authors": None,
+    "authors": (
+        "Wei Lu",
+        "Si-Bao Chen",
+        "Chris H. Q. Ding",
+        "Jin Tang",
+        "Bin Luo",
+    ),
     "year": 2025,
     "arxiv": "2501.10040",
     "venue": "AAAI 2026 (oral)",

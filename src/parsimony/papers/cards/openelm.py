@@ -6,7 +6,19 @@ CARD = {
         "OpenELM: An Efficient Language Model Family with Open-source Training and Inference "
         "Framework"
     ),
-    "authors": None,
+    "authors": (
+        "Sachin Mehta",
+        "Mohammad Hossein Sekhavat",
+        "Qingqing Cao",
+        "Maxwell Horton",
+        "Yanzi Jin",
+        "Chenfan Sun",
+        "Iman Mirzadeh",
+        "Mahyar Najibi",
+        "Dmitry Belenko",
+        "Peter Zatloukal",
+        "Mohammad Rastegari",
+    ),
     "year": 2024,
     "arxiv": "2404.14619",
     "venue": None,
@@ -17,5 +29,5 @@ CARD = {
         "carries it through training, evaluation and conversion."
     ),
     "official_code": ("apple/corenet",),
-    "licence": None,
+    "licence": "Apple's own",
 }

@@ -5,7 +5,14 @@ CARD = {
     "title": (
         "PLLaVA: Parameter-free LLaVA Extension from Images to Videos for Video Dense Captioning"
     ),
-    "authors": None,
+    "authors": (
+        "Lin Xu",
+        "Yilin Zhao",
+        "Daquan Zhou",
+        "Zhijie Lin",
+        "See Kiong Ng",
+        "Jiashi Feng",
+    ),
     "year": 2024,
     "arxiv": "2404.16994",
     "venue": "preprint",

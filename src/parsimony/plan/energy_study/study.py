@@ -18,13 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from parsimony.core import artifacts, carbon, energy, pages
+from parsimony.core import artifacts, carbon, energy, headlines, pages
 from parsimony.core.console import Console
 from parsimony.core.energy import nvml
 from parsimony.core.errors import InputError, InterruptedRun, MeterError
+from parsimony.core.headlines import Headline
 from parsimony.core.run import Run, machine
 from parsimony.plan.energy_study import work
-from parsimony.plan.energy_study.analysis import Findings, Trial, analyse
+from parsimony.plan.energy_study.analysis import UNITS, Findings, Trial, analyse
 from parsimony.plan.energy_study.config import Arm, Study, parse
 from parsimony.plan.energy_study.design import Design, Slot, design
 from parsimony.plan.pages.energy_study import page
@@ -114,9 +115,18 @@ def _finish(run: Run, console: Console) -> dict[str, Any]:
         told = page(title, 100 * (1 - study.alpha), findings, trials, result["arms"])
         artifacts.write_text(run.folder / "emissions.csv", _emissions(run, study, plan))
         run.write(pages.FILE, told.model_dump(mode="json"))
+        headlines.write(run.folder, "plan energy-study", title, _headlines(findings))
         run.write("result.json", result)
         run.finish()
     return dict(run.read("result.json"))
+
+
+def _headlines(findings: Findings) -> list[Headline]:
+    return [
+        Headline(name=f"{c.response}, {c.arm} less the baseline", value=c.difference, low=c.low,
+                 high=c.high, unit=UNITS[c.response.split()[0]])
+        for c in findings.comparisons
+    ]  # fmt: skip
 
 
 def _run_all(run: Run, study: Study, plan: Design, console: Console) -> None:

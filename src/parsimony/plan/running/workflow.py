@@ -16,10 +16,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from parsimony.core import artifacts, devices, ledger, pages, workers
+from parsimony.core import artifacts, devices, headlines, ledger, pages, workers
 from parsimony.core.console import Console
 from parsimony.core.errors import InputError, nearest
 from parsimony.core.footprint import Figure, Footprint
+from parsimony.core.headlines import Headline
 from parsimony.core.run import Run
 from parsimony.plan.cluster import plan_file
 from parsimony.plan.cluster.plan_file import Plan
@@ -263,6 +264,16 @@ def _grade(run: Run, plan: Plan, before: Footprint) -> dict[str, Any]:
         "predicted with the measured figures": _parts(again),
     }
     run.write(pages.FILE, page(measurement, told, entries).model_dump(mode="json"))
+    once, predicted = headlines.ONCE, before.seconds.value
+    numbers = [
+        Headline(name="seconds of a step", value=step, unit="seconds",
+                 reason=f"a median of {found['steps']} steps of one run"),
+        Headline(name="peak memory", value=found["memory"], unit="bytes", reason=once),
+        Headline(name="tokens per second", value=tokens_per_step / step, reason=once),
+        *([Headline(name="predicted seconds", value=predicted, unit="seconds", reason="predicted")]
+          if predicted is not None else []),
+    ]  # fmt: skip
+    headlines.write(run.folder, "plan run", subject, numbers)
     return measurement
 
 
