@@ -79,10 +79,7 @@ class DemandForecaster(BaseEstimator):
             InputError: a setting, or the table, breaks a rule.
         """
         table = X if isinstance(X, DemandTable) else from_frame(X, self.kind)
-        self._check(table)
-        self.protocol_ = Protocol(
-            len(table.months), self.context, self.horizon, self.validation, self.test
-        )
+        self.protocol_ = self.check(table)
         self.hierarchy_, self.table_, self._groups = self._nodes(table)
         values = self.table_.values
         names = list(dict.fromkeys([evaluation.REFERENCE, *chosen(self.models)]))
@@ -164,6 +161,21 @@ class DemandForecaster(BaseEstimator):
         actual = table.values[rows.astype(int).to_numpy(), first : first + self.horizon]
         return -float(np.abs(self._future(self.horizon, False)[bottom:] - actual).mean())
 
+    def as_dict(self) -> dict[str, Any]:
+        """What was found, ready for JSON."""
+        check_is_fitted(self, "summary_")
+        scores = [
+            dict(zip(("model", "subset", "metric"), key, strict=True))
+            | {n: None if v != v else v for n, v in zip(evaluation.COLUMNS, row, strict=True)}
+            for key, *row in self.summary_.itertuples()
+        ]
+        return {
+            "chosen": self.chosen_, "coverage": self.coverage_, "level": self.level,
+            "parameters": self.parameters_, "scores": scores, "notes": self.diagnosis_,
+            "selection": {"mae": self.selection_.errors.to_dict(),
+                          "weights": self.selection_.weights.to_dict()},
+        }  # fmt: skip
+
     def forecast_table(self, horizon: int | None = None, recursive: bool = False) -> DemandTable:
         """The forecasts of ``predict`` as a table, which is written in either layout."""
         check_is_fitted(self, "summary_")
@@ -171,27 +183,34 @@ class DemandForecaster(BaseEstimator):
         months = self.table_.following(horizon)
         return self.table_.with_values(months, self._future(horizon, recursive))
 
-    def _check(self, table: DemandTable) -> None:
-        """Refuse settings before anything is computed."""
+    def check(self, table: DemandTable) -> Protocol:
+        """Refuse wrong settings before anything is computed; the split of the table's months."""
         Task.parse(self.task)
+        chosen(self.models)
+        if not 0 < self.level < 1:
+            raise InputError("the level of an interval must be in (0, 1)", got=self.level)
         if self.reconcile:
             reconcile.check_method(self.reconcile)
             if not self.levels and self.parents is None:
                 raise InputError("to reconcile there must be levels",
                                  hint="Give levels such as total,skill_id, or parents")  # fmt: skip
         if self.levels and self.parents is not None:
-            raise InputError("levels are summed or given by parents, not both")
+            raise InputError("levels are summed or given by parents, not both",
+                             hint="Leave one out")  # fmt: skip
         for name, mask in (("rare", self.rare), ("broken", self.broken)):
             if mask is not None and np.shape(mask) != (len(table.values),):
                 raise InputError(f"the mask '{name}' needs one entry for each series",
                                  got=np.shape(mask))  # fmt: skip
+        return Protocol(len(table.months), self.context, self.horizon, self.validation, self.test)
 
     def _nodes(self, table: DemandTable) -> tuple[Hierarchy | None, DemandTable, np.ndarray]:
         """Levels, the series of all nodes, and the group of each node (its level above)."""
+        self._places = np.arange(len(table.values))  # of the bottom series in the given table
         if not self.levels and self.parents is None:
             return None, table, table.groups
         if self.parents is not None:
             levels, bottom = by_parents(table, self.parents)
+            self._places = np.flatnonzero(np.isin(table.ids, bottom.ids))
         else:
             levels, bottom = by_keys(table, list(self.levels)), table
         upper = len(levels.nodes) - levels.bottom
@@ -295,10 +314,7 @@ class DemandForecaster(BaseEstimator):
         if self.hierarchy_ is not None:
             levels = self.hierarchy_.levels
         bottom = levels == BOTTOM
-        known = [
-            mask if mask is None or len(mask) == bottom.sum() else None
-            for mask in (self.rare, self.broken)
-        ]
+        known = [None if m is None else m[self._places] for m in (self.rare, self.broken)]
         own = subsets.subsets(self.table_.values[bottom], *known)
         masks = {name: np.zeros(count, bool) for name in own}
         for name, mask in own.items():
