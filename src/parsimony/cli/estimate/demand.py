@@ -78,6 +78,14 @@ def command(
     clip: Annotated[bool, typer.Option("--clip", help="Set forecasts below 0 to 0.")] = False,
     level: Annotated[float, typer.Option("--level", help="Of the intervals.")] = 0.9,
     kind: Annotated[str, typer.Option("--kind", help="demand (counts) or proportion.")] = "demand",
+    graph: Annotated[
+        Path | None,
+        typer.Option(
+            "--graph",
+            help="CSV of group,first,second: skills asked for together in training months.",
+            show_default=False,
+        ),
+    ] = None,
     rare: Lists = None,
     breaks: Breaks = None,
     out: options.Out = None,
@@ -92,6 +100,7 @@ def command(
     from parsimony.core.console import Console
     from parsimony.core.run import Run
     from parsimony.estimate.demand import DemandForecaster, forecaster, hierarchy, subsets
+    from parsimony.estimate.demand import graph as graphs
     from parsimony.estimate.demand import table as tables
 
     console = Console(quiet)
@@ -99,13 +108,14 @@ def command(
     console.say(f"{len(given.values):,} series of {len(given.months)} months in {data}")
     summed = _levels(given, levels, console)
     settings = {
-        "models": forecaster.chosen(models), "task": task, "context": context, "horizon": horizon,
-        "validation": validation, "test": test, "levels": summed, "reconcile": reconcile,
-        "select": select, "clip": clip, "level": level, "kind": kind, "seed": seed,
+        "models": forecaster.chosen(models, graph is not None), "task": task,
+        "context": context, "horizon": horizon, "validation": validation, "test": test,
+        "levels": summed, "reconcile": reconcile, "select": select, "clip": clip, "level": level, "kind": kind, "seed": seed,
     }  # fmt: skip
     estimator = DemandForecaster(
         **settings,
         parents=None if parents is None else hierarchy.read_parents(parents),
+        graph=None if graph is None else graphs.read_graph(graph, given),
         rare=None if rare is None else subsets.read_index(rare, len(given.values)),
         broken=None if breaks is None else subsets.read_index(breaks, len(given.values)),
     )
@@ -115,7 +125,8 @@ def command(
         return
     run = None
     if out is not None:
-        files = {"data": str(data), "parents": str(parents or ""), "rare": str(rare or ""),
+        files = {"data": str(data), "parents": str(parents or ""), "graph": str(graph or ""),
+                 "rare": str(rare or ""),
                  "breaks": str(breaks or "")}  # fmt: skip
         run = Run.create(out, {n: {"value": v, "source": "command"} for n, v in
                                (settings | files).items()}, seed)  # fmt: skip

@@ -11,9 +11,7 @@ from parsimony.cli import options
 
 
 def command(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where it goes, .csv or .parquet.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where it goes, .csv or .parquet.")],
     skills: Annotated[int, typer.Option("--skills", help="Skills, a tenth of them rare.")] = 300,
     groups: Annotated[int, typer.Option("--groups", help="Regions that share them.")] = 7,
     months: Annotated[int, typer.Option("--months", help="From 2021-01; at least 12.")] = 36,
@@ -24,7 +22,7 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a table drawn from the seed: seasons, trends, breaks, rare skills, counts that add up."""
+    """Write a table drawn from the seed: seasons, trends, breaks, rare skills."""
     from parsimony.cli.main import emit
     from parsimony.core.console import Console
     from parsimony.core.errors import InputError

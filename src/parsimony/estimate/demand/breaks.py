@@ -8,8 +8,8 @@ S1, S2 of one before and one from the date,
 ``sup_f`` takes the largest F over the dates of a trimmed range. Its p must allow for having looked
 at them all: ``simulated`` is the share of 5,000 series of independent normal noise, of the same
 length, with a larger one (exact where the errors are so, since F does not depend on level, trend or
-variance); ``bonferroni`` multiplies the smallest p by the count of dates; ``none`` does not allow for
-it, and rejects far too often.
+variance); ``bonferroni`` multiplies the smallest p by the count of dates; ``none`` does not allow
+for it, and rejects far too often.
 
 Regressors: ``constant``; ``trend`` (constant and month); ``ar1`` (constant and the month before,
 which costs the first month). The F of ``ar1`` is only approximate in short series.

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from parsimony.core.errors import InputError
 from parsimony.estimate.demand import evaluation, metrics, reconcile, subsets
 from parsimony.estimate.demand.forecaster import Forecaster, chosen, forecasters, rolling
+from parsimony.estimate.demand.graph import Graph
 from parsimony.estimate.demand.hierarchy import BOTTOM, Hierarchy, by_keys, by_parents
 from parsimony.estimate.demand.intervals import Conformal, coverage
 from parsimony.estimate.demand.protocol import Protocol
@@ -25,8 +26,8 @@ class DemandForecaster(BaseEstimator):
     """Fits forecasters under one protocol, scores them on the last months, forecasts the next.
 
     ``fit`` runs each forecaster at rolling origins before the test months (to choose, to calibrate
-    intervals and to reconcile) and at those of the test (to report), then fits what was chosen on all
-    months. The naive forecast is always among them.
+    intervals and to reconcile) and at those of the test (to report), then fits what was chosen on
+    all months. The naive forecast is always among them.
 
     Args:
         models: ``quick``, ``all``, or names.
@@ -34,9 +35,10 @@ class DemandForecaster(BaseEstimator):
         context, horizon, validation, test: see ``Protocol``; in months.
         levels: to sum the table to, coarse first: ``total``, keys joined by '+'.
         parents: ``child, parent`` of series of the table, in place of ``levels``.
+        graph: of the table's series, made of training months; for the forecasters that need one.
         reconcile: method that makes levels add up, see ``reconcile``; ``""`` for none.
-        select: weigh the best few in each kind of series; else the one with the least MAE before the
-            test is taken.
+        select: weigh the best few in each kind of series; else the one with the least MAE before
+            the test is taken.
         clip: forecasts below 0 become 0; the official code leaves them.
         level: of the intervals.
         rare, broken: masks of the table's series that are known, such as the published lists.
@@ -44,7 +46,8 @@ class DemandForecaster(BaseEstimator):
         seed: of everything drawn.
 
     Attributes:
-        summary_: index (model, subset, metric); ``estimate``, ``low``, ``high``; see ``evaluation``.
+        summary_: index (model, subset, metric); ``estimate``, ``low``, ``high`` and more, see
+            ``evaluation``.
         diagnosis_: what the reader must know, in sentences.
         chosen_: name of the model that ``predict`` uses, or ``ensemble``.
         selection_: errors and weights by kind of series.
@@ -57,18 +60,20 @@ class DemandForecaster(BaseEstimator):
     def __init__(
         self, models: str | Sequence[str] = "quick", task: str = "standard", context: int = 6,
         horizon: int = 3, validation: int = 3, test: int = 6, levels: Sequence[str] = (),
-        parents: pd.DataFrame | None = None, reconcile: str = "", select: bool = True,
+        parents: pd.DataFrame | None = None, graph: Graph | None = None, reconcile: str = "",
+        select: bool = True,
         clip: bool = False, level: float = 0.9, rare: np.ndarray | None = None,
         broken: np.ndarray | None = None, kind: str = "demand", seed: int = 0,
     ) -> None:  # fmt: skip
         self.models, self.task = models, task
         self.context, self.horizon, self.validation, self.test = context, horizon, validation, test
-        self.levels, self.parents, self.reconcile = levels, parents, reconcile
+        self.levels, self.parents, self.graph = levels, parents, graph
+        self.reconcile = reconcile
         self.select, self.clip, self.level = select, clip, level
         self.rare, self.broken = rare, broken
         self.kind, self.seed = kind, seed
 
-    def fit(self, X: DemandTable | pd.DataFrame, y: None = None) -> Self:  # noqa: N803
+    def fit(self, X: DemandTable | pd.DataFrame, y: None = None) -> Self:
         """Run the protocol.
 
         Args:
@@ -82,7 +87,9 @@ class DemandForecaster(BaseEstimator):
         self.protocol_ = self.check(table)
         self.hierarchy_, self.table_, self._groups = self._nodes(table)
         values = self.table_.values
-        names = list(dict.fromkeys([evaluation.REFERENCE, *chosen(self.models)]))
+        names = list(
+            dict.fromkeys([evaluation.REFERENCE, *chosen(self.models, self.graph is not None)])
+        )
         early, late = self._run(names, values)
         known = values[:, : self.protocol_.known]
         self.selection_ = select(known, early, self.protocol_)
@@ -133,7 +140,7 @@ class DemandForecaster(BaseEstimator):
             }
         )
 
-    def score(self, X: DemandTable | pd.DataFrame, y: None = None) -> float:  # noqa: N803
+    def score(self, X: DemandTable | pd.DataFrame, y: None = None) -> float:
         """Minus the MAE of the forecasts on months that came after those of ``fit``.
 
         Args:
@@ -186,7 +193,7 @@ class DemandForecaster(BaseEstimator):
     def check(self, table: DemandTable) -> Protocol:
         """Refuse wrong settings before anything is computed; the split of the table's months."""
         Task.parse(self.task)
-        chosen(self.models)
+        chosen(self.models, self.graph is not None)
         if not 0 < self.level < 1:
             raise InputError("the level of an interval must be in (0, 1)", got=self.level)
         if self.reconcile:
@@ -197,6 +204,11 @@ class DemandForecaster(BaseEstimator):
         if self.levels and self.parents is not None:
             raise InputError("levels are summed or given by parents, not both",
                              hint="Leave one out")  # fmt: skip
+        if self.graph is not None and (
+            self.parents is not None or self.graph.mean.shape[0] != len(table.values)
+        ):
+            raise InputError("a graph is of the series of the table, without parents",
+                             hint="Read it for this table")  # fmt: skip
         for name, mask in (("rare", self.rare), ("broken", self.broken)):
             if mask is not None and np.shape(mask) != (len(table.values),):
                 raise InputError(f"the mask '{name}' needs one entry for each series",
@@ -207,6 +219,7 @@ class DemandForecaster(BaseEstimator):
         """Levels, the series of all nodes, and the group of each node (its level above)."""
         self._places = np.arange(len(table.values))  # of the bottom series in the given table
         if not self.levels and self.parents is None:
+            self._graph = self.graph
             return None, table, table.groups
         if self.parents is not None:
             levels, bottom = by_parents(table, self.parents)
@@ -214,6 +227,7 @@ class DemandForecaster(BaseEstimator):
         else:
             levels, bottom = by_keys(table, list(self.levels)), table
         upper = len(levels.nodes) - levels.bottom
+        self._graph = None if self.graph is None else self.graph.below(upper)
         keys = pd.DataFrame({"node_id": levels.nodes.astype(str)})
         values = levels.aggregate(bottom.values)
         values.setflags(write=False)
@@ -226,8 +240,9 @@ class DemandForecaster(BaseEstimator):
         kind = forecasters()[name]
         if not kind.learned:
             return kind()
+        graph = {"graph": self._graph} if kind.needs_graph else {}
         return kind(context=self.context, horizon=self.horizon, validation=self.validation,
-                    task=self.task, seed=self.seed)  # fmt: skip
+                    task=self.task, seed=self.seed, **graph)  # fmt: skip
 
     def _run(
         self, names: list[str], values: np.ndarray
@@ -295,16 +310,20 @@ class DemandForecaster(BaseEstimator):
         found = [
             f"{protocol.train} months train, {protocol.validation} validate, {protocol.test} test; "
             f"{len(protocol.origins('test'))} test windows of {self.horizon} months",
-            f"'{self.chosen_}' was chosen at {len(protocol.choosing())} origins before the test; its "
-            f"{self.level:.0%} intervals hold {self.coverage_:.1%} of the test's values",
-            f"{still} of {int(bottom.sum())} series are constant over the training months: forecast "
-            "as constant, left out of MASE",
+            f"'{self.chosen_}' was chosen at {len(protocol.choosing())} origins before the test; "
+            f"its {self.level:.0%} intervals hold {self.coverage_:.1%} of the test's values",
+            f"{still} of {int(bottom.sum())} series are constant over the training months: "
+            "forecast as constant, left out of MASE",
             f"{zero:.1%} of SMAPE's terms are 0/0, counted as 0",
         ]
         if self._below:
             found.append(f"{self._below} forecasts below 0 were {clipped}")
+        if self.graph is not None:
+            found.append(self.graph.told())
         if self.task != "standard":
-            found.append(f"The task '{self.task}' changes the training of learned forecasters alone")
+            found.append(
+                f"The task '{self.task}' changes the training of learned forecasters alone"
+            )
         self.diagnosis_ = found
 
     def _masks(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -1,8 +1,8 @@
 """Every forecaster on every subset by every metric, with intervals and a paired comparison.
 
 The interval of a MAE, and of its difference to the naive forecast, is a bootstrap over windows and
-skills (``core.trials``): the series of one skill are resampled together, and beyond 500 skills in 500
-random bundles. Where the interval of the difference spans zero, no difference was found.
+skills (``core.trials``): the series of one skill are resampled together, and beyond 500 skills in
+500 random bundles. Where the interval of the difference spans zero, no difference was found.
 """
 
 from __future__ import annotations

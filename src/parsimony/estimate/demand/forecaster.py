@@ -1,9 +1,9 @@
 """What a forecaster is: ``fit(history)``, ``predict(horizon)``, on a matrix of series.
 
-A scikit-learn estimator whose X is ``history``, shape (series, months), and whose forecast has shape
-(series, horizon). ``update(history)`` moves on to more months: a statistical forecaster fits again,
-a learned one keeps its weights. One file each in ``models``, found by looking; outside packages add
-theirs under the entry point ``parsimony.estimate.demand``.
+A scikit-learn estimator whose X is ``history``, shape (series, months), and whose forecast has
+shape (series, horizon). ``update(history)`` moves on to more months: a statistical forecaster fits
+again, a learned one keeps its weights. One file each in ``models``, found by looking; outside
+packages add theirs under the entry point ``parsimony.estimate.demand``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Forecaster(BaseEstimator, ABC):
     Attributes:
         name: on the command line.
         quick: a hundred thousand series take seconds.
+        needs_graph: made with a graph of the series.
         learned: trained on windows of all series, for one horizon, by a task's loss.
         parameters_: count of numbers that were learned for all series together.
         history_: shape (series, months).
@@ -35,6 +36,7 @@ class Forecaster(BaseEstimator, ABC):
     name: ClassVar[str]
     quick: ClassVar[bool] = False
     learned: ClassVar[bool] = False
+    needs_graph: ClassVar[bool] = False
 
     def fit(self, history: np.ndarray, groups: np.ndarray | None = None) -> Self:
         """Learn from the months so far.
@@ -120,21 +122,30 @@ def forecasters() -> dict[str, type[Forecaster]]:
     return discover("parsimony.estimate.demand.models", Forecaster, "parsimony.estimate.demand")  # type: ignore[type-abstract]
 
 
-def chosen(names: str | Sequence[str]) -> list[str]:
+def chosen(names: str | Sequence[str], graph: bool = False) -> list[str]:
     """The forecasters meant by ``quick``, ``all``, or names (a list, or joined by commas).
+
+    Args:
+        names: the first two leave out those that need a graph, if there is none.
+        graph: there is one.
 
     Raises:
         InputError: an unknown name; the nearest is named.
     """
     known = forecasters()
-    if names == "all":
-        return list(known)
-    if names == "quick":
-        return [name for name, kind in known.items() if kind.quick]
+    if isinstance(names, str) and names in ("all", "quick"):
+        return [
+            name for name, kind in known.items()
+            if (kind.quick or names == "all") and (graph or not kind.needs_graph)
+        ]  # fmt: skip
     given = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
     for name in given:
         if name not in known:
             raise InputError(f"unknown forecaster '{name}'", hint=nearest(name, known))
+        if known[name].needs_graph and not graph:
+            raise InputError(
+                f"{name} needs a graph of the series", hint="Give one, or leave it out"
+            )
     return list(dict.fromkeys(given))
 
 

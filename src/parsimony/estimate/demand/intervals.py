@@ -7,8 +7,8 @@ calibration may see, or 1 for a series that never moved), and pooled over the se
     forecast + s q_low,  forecast + s q_high
 
 with the (1 - level) / 2 and 1 - (1 - level) / 2 quantiles of the n pooled errors, by the conformal
-ranks ceil((n + 1) ...). Series are taken as exchangeable, months are not: the rolling origins of the
-calibration lie before the test, so coverage on it is measured, not promised.
+ranks ceil((n + 1) ...). Series are taken as exchangeable, months are not: the rolling origins of
+the calibration lie before the test, so coverage on it is measured, not promised.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ class Conformal:
         return cls(level, scale, cells, low, high)
 
     def ends(self, forecast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both ends around a forecast of shape (series, ..., horizon), NaN beyond the calibrated steps.
+        """Both ends around a forecast of shape (series, ..., horizon).
 
-        None is below 0, unless the forecast is.
+        They are NaN beyond the calibrated steps. None is below 0, unless the forecast is.
         """
         steps = np.arange(forecast.shape[-1])
         found = []

@@ -75,7 +75,8 @@ class Learned(Forecaster):
         """Train on all windows before the last ``validation`` months.
 
         Raises:
-            InputError: too few months; the task ``fair`` without groups, ``low`` without rare series.
+            InputError: too few months; the task ``fair`` without groups, ``low`` without rare
+            series.
         """
         super().fit(history, groups)
         task = Task.parse(self.task)

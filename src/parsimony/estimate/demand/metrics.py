@@ -1,12 +1,12 @@
 """One evaluation for every model: Job-SDF's metrics, with what they leave undefined defined.
 
-``actual`` and ``forecast`` have shape (series, windows, horizon), and a mean is over all three. With
-e = p - y:
+``actual`` and ``forecast`` have shape (series, windows, horizon), and a mean is over all three.
+With e = p - y:
 
     MAE, RMSE
     SMAPE   = 100 mean |e| / (|p| + |y|), from 0 to 100; 0/0 counts as 0, and its share is told
-    RRMSE   = 100 sqrt(mean e^2 / mean y^2); ``rrmse_pred`` divides by mean p^2, as the official code
-              does, which makes forecasts that are too high look better
+    RRMSE   = 100 sqrt(mean e^2 / mean y^2); ``rrmse_pred`` divides by mean p^2, as the official
+              code does, which makes forecasts that are too high look better
     fairness = variance, over groups, of their MAE
     MASE    = mean over series of MAE / mean |y_t - y_(t-1)| of the training months; a series that
               is constant there has none and is left out

@@ -39,9 +39,11 @@ class Protocol:
     test: int = 6
 
     def __post_init__(self) -> None:
-        if min(self.context, self.horizon, self.validation, self.test) < 1:
-            raise InputError("context, horizon, validation and test must be at least 1 month",
-                             got=(self.context, self.horizon, self.validation, self.test))  # fmt: skip
+        smallest = min(self.context, self.horizon, self.validation, self.test)
+        if smallest < 1:
+            raise InputError(
+                "context, horizon, validation and test must be at least 1 month", got=smallest
+            )
         short = self.context + self.horizon
         if self.months < short:
             raise InputError(

@@ -2,11 +2,12 @@
 
     y_tilde = S (S' W^-1 S)^-1 S' W^-1 y_hat
 
-``bottom-up`` sums the bottom; ``top-down`` parts the top by mean shares (each bottom series must have
-one top); ``ols`` has W = 1; ``mint`` has the shrunk covariance of errors at earlier origins
-(Wickramasuriya, Athanasopoulos and Hyndman 2019). Series that do not hang together are reconciled
-apart, so that a table of thousands of skills is thousands of small problems. One connected hierarchy
-of more than 3,000 nodes takes ``ols`` and ``bottom-up``, by sparse algebra; ``mint`` is refused.
+``bottom-up`` sums the bottom; ``top-down`` parts the top by mean shares (each bottom series must
+have one top); ``ols`` has W = 1; ``mint`` has the shrunk covariance of errors at earlier origins
+(Wickramasuriya, Athanasopoulos and Hyndman 2019), or 1 where a node never erred. Series that do not
+hang together are reconciled apart, so that a table of thousands of skills is thousands of small
+problems. One connected hierarchy of more than 3,000 nodes takes ``ols`` and ``bottom-up``, by
+sparse algebra; ``mint`` is refused.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from parsimony.core.errors import InputError, nearest, require
 from parsimony.estimate.demand.hierarchy import Hierarchy
 
 METHODS = ("bottom-up", "top-down", "ols", "mint")
+_ROUNDING = 1e-10  # of the largest forecast; less than that is 0
 DENSE = 3000
 """Most nodes of one connected hierarchy that dense algebra takes."""
 
@@ -56,7 +58,7 @@ def reconcile(
     first_bottom = len(hierarchy.nodes) - hierarchy.bottom
     for nodes in hierarchy.components():
         bottom = nodes[nodes >= first_bottom]
-        S = hierarchy.summing[nodes][:, bottom - first_bottom]  # noqa: N806 (the paper's)
+        S = hierarchy.summing[nodes][:, bottom - first_bottom]
         if len(nodes) == 1:  # a series without a level above
             found[nodes] = forecasts[nodes]
         elif len(nodes) > DENSE:
@@ -65,11 +67,14 @@ def reconcile(
             found[nodes] = _dense(
                 peers, S.toarray(), forecasts[nodes], method, actual[nodes], fitted[nodes]
             )
-    return found
+    # A series without demand keeps a forecast of exactly 0, which SMAPE tells from almost 0.
+    bottom = found[first_bottom:]
+    bottom[np.abs(bottom) <= _ROUNDING * max(1.0, np.abs(forecasts).max())] = 0
+    return hierarchy.aggregate(bottom)
 
 
 def _dense(
-    peers: object, S: np.ndarray, y: np.ndarray, method: str,  # noqa: N803
+    peers: object, S: np.ndarray, y: np.ndarray, method: str,
     actual: np.ndarray, fitted: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     upper = len(S) - S.shape[1]
@@ -100,7 +105,7 @@ def _flat(errors: np.ndarray) -> bool:
     return bool((np.ptp(errors, axis=1) <= 1e-9).any())
 
 
-def _sparse(peers: object, S: sparse.csr_matrix, y: np.ndarray, method: str) -> np.ndarray:  # noqa: N803
+def _sparse(peers: object, S: sparse.csr_matrix, y: np.ndarray, method: str) -> np.ndarray:
     if method not in ("ols", "bottom-up"):
         raise InputError(f"{method} takes at most {DENSE} nodes that hang together",
                          got=S.shape[0], hint="Use ols or bottom-up, or fewer levels")  # fmt: skip

@@ -1,8 +1,8 @@
 """Choice by rolling origins before the test: for each kind of series, the best few, weighed.
 
 Series are parted into rare, broken and other by the known months alone. In each cell the candidates
-are ordered by their MAE over the rolling origins of ``Protocol.choosing``; the best ``keep`` make an
-ensemble whose weights go as 1 / MAE. No test month is seen: more months are refused.
+are ordered by their MAE over the rolling origins of ``Protocol.choosing``; the best ``keep`` make
+an ensemble whose weights go as 1 / MAE. No test month is seen: more months are refused.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -185,7 +186,7 @@ def _from_wide(frame: pd.DataFrame, names: list[str], kind: Kind, source: str) -
 
 def _consecutive(months: Sequence[str], source: str) -> None:
     """Refuse months that are unsorted or have gaps."""
-    for before, name in zip(months, months[1:], strict=False):
+    for before, name in itertools.pairwise(months):
         if name < before:
             raise DataError(f"months must rise, but {name} comes after {before}", file=source,
                             column=name, hint="Sort the columns")  # fmt: skip

@@ -8,7 +8,7 @@ from parsimony.estimate.demand.forecaster import RowByRow, statsforecast
 
 
 class Croston(RowByRow):
-    """statsforecast's ``CrostonClassic``, with its weight of 0.1; biased upwards, as Croston's is."""
+    """statsforecast's ``CrostonClassic``, weight 0.1; biased upwards, as Croston's is."""
 
     name: ClassVar[str] = "croston"
 

@@ -1,8 +1,8 @@
 """DLinear: trend and remainder of the window, each through one linear map, summed.
 
-Zeng et al., Are Transformers Effective for Time Series Forecasting? (arXiv 2205.13504). The trend is
-a moving average of 25 months whose edges repeat the ends, as published, although a window has 6: each
-value of it is an average with the ends weighted most. Shared by all series.
+Zeng et al., Are Transformers Effective for Time Series Forecasting? (arXiv 2205.13504). The trend
+is a moving average of 25 months whose edges repeat the ends, as published, although a window has 6:
+each value of it is an average with the ends weighted most. Shared by all series.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """LSTM: two recurrent layers read the window month by month, a linear map makes the forecast.
 
-Hochreiter and Schmidhuber (1997), in the benchmark's size of 2 x 256, shared by all series. The last
-value is taken off and added again, without which a net of this size learns the level first.
+Hochreiter and Schmidhuber (1997), in the benchmark's size of 2 x 256, shared by all series. The
+last value is taken off and added again, without which a net of this size learns the level first.
 """
 
 from __future__ import annotations

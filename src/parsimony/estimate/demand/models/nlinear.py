@@ -1,7 +1,7 @@
 """NLinear: one linear map of the window less its last value, which is added again.
 
-Zeng et al. (arXiv 2205.13504). Shared by all series; trained by steps, where ``ridge`` is the same map
-without intercept in closed form.
+Zeng et al. (arXiv 2205.13504). Shared by all series; trained by steps, where ``ridge`` is the same
+map without intercept in closed form.
 """
 
 from __future__ import annotations

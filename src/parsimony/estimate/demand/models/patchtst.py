@@ -1,9 +1,10 @@
 """PatchTST: the window cut into patches, which a Transformer encoder reads as tokens.
 
-Nie et al., A Time Series is Worth 64 Words (arXiv 2211.14730). The benchmark's patch of 14 months with
-stride 8 makes exactly one token of a window of 6, padded, so attention has nothing to attend to. Here
-the patch is scaled to the window: half of it, with a stride of 1 (3/1 for 6 months, 4 tokens). Each
-window is normalised by its own mean and deviation, as published. Shared by all series.
+Nie et al., A Time Series is Worth 64 Words (arXiv 2211.14730). The benchmark's patch of 14 months
+with stride 8 makes exactly one token of a window of 6, padded, so attention has nothing to attend
+to. Here the patch is scaled to the window: half of it, with a stride of 1 (3/1 for 6 months, 4
+tokens). Each window is normalised by its own mean and deviation, as published. Shared by all
+series.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Ridge regression on differences from the last value, shared by all series.
 
-With z the scaled window and z_c its last value, the targets less z_c are linear in the inputs less z_c:
+With z the scaled window and z_c its last value, the targets less z_c are linear in the inputs less
+z_c:
 
     W = argmin sum w (t - z_c - (x - z_c) W)^2 + penalty |W|^2,   solved in closed form
 
@@ -39,16 +40,28 @@ class Ridge(Learned):
 
     def _train(self, train: Windows, held: Windows, fair: bool) -> None:
         last = train.inputs[:, -1:]
-        x, y = train.inputs[:, :-1] - last, train.targets - last
-        columns = []
-        for step in range(self.horizon):
-            w = train.weights[:, step : step + 1]
-            gram = x.T @ (w * x)
-            gram += self.penalty * np.trace(gram) / len(gram) * np.eye(len(gram))
-            columns.append(np.linalg.solve(gram, x.T @ (w[:, 0] * y[:, step])))
-        self.weights_ = np.stack(columns, axis=1)
+        self.weights_ = solve(
+            train.inputs[:, :-1] - last, train.targets - last, train.weights, self.penalty
+        )
         self.parameters_ = self.weights_.size
 
     def _apply(self, inputs: np.ndarray) -> np.ndarray:
         last = inputs[:, -1:]
         return last + (inputs[:, :-1] - last) @ self.weights_
+
+
+def solve(x: np.ndarray, y: np.ndarray, weights: np.ndarray, penalty: float) -> np.ndarray:
+    """Weighted ridge regression of each column of y, shape (inputs, outputs).
+
+    Args:
+        x: shape (rows, inputs).
+        y, weights: shape (rows, outputs).
+        penalty: as a share of the mean square of x.
+    """
+    columns = []
+    for target, weight in zip(y.T, weights.T, strict=True):
+        gram = x.T @ (weight[:, None] * x)
+        # Without any difference (all constant) there is nothing to learn, and the answer is 0.
+        gram += max(penalty * np.trace(gram) / len(gram), np.finfo(float).tiny) * np.eye(len(gram))
+        columns.append(np.linalg.solve(gram, x.T @ (weight * target)))
+    return np.stack(columns, axis=1)

@@ -1,8 +1,8 @@
 """SegRNN: a recurrent net over segments of the window, and one step for each segment to come.
 
-Lin et al., SegRNN (arXiv 2308.11200). A segment has 3 months, as in the benchmark; the last value is
-taken off and added again; the segments to come are decoded side by side from their places. Shared by
-all series.
+Lin et al., SegRNN (arXiv 2308.11200). A segment has 3 months, as in the benchmark; the last value
+is taken off and added again; the segments to come are decoded side by side from their places.
+Shared by all series.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ WIDTH, SEGMENT, DROPOUT = 64, 3, 0.1
 
 
 class SegRNN(Network):
-    """A GRU ``WIDTH`` wide over segments of ``SEGMENT`` months; context and horizon are multiples."""
+    """A GRU over segments of ``SEGMENT`` months; context and horizon are multiples of that."""
 
     name: ClassVar[str] = "segrnn"
 
     def build(self) -> nn.Module:
         """The module."""
         if self.context % SEGMENT or self.horizon % SEGMENT:
-            raise InputError(f"segrnn needs a context and a horizon that are multiples of {SEGMENT}",
+            raise InputError(f"segrnn needs a context and horizon that are multiples of {SEGMENT}",
                              got=(self.context, self.horizon))  # fmt: skip
         torch = require("torch", "estimate")
         nn = torch.nn

@@ -1,7 +1,7 @@
 """TiDE: a window through residual blocks of dense layers, with a linear map around them.
 
-Das et al., Long-term Forecasting with TiDE (arXiv 2304.08424), without its covariates, which a table
-of demand does not have. Shared by all series. The window is taken less its last value.
+Das et al., Long-term Forecasting with TiDE (arXiv 2304.08424), without its covariates, which a
+table of demand does not have. Shared by all series. The window is taken less its last value.
 """
 
 from __future__ import annotations
