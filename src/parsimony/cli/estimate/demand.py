@@ -110,7 +110,8 @@ def command(
     settings = {
         "models": forecaster.chosen(models, graph is not None), "task": task,
         "context": context, "horizon": horizon, "validation": validation, "test": test,
-        "levels": summed, "reconcile": reconcile, "select": select, "clip": clip, "level": level, "kind": kind, "seed": seed,
+        "levels": summed, "reconcile": reconcile, "select": select,
+        "clip": clip, "level": level, "kind": kind, "seed": seed,
     }  # fmt: skip
     estimator = DemandForecaster(
         **settings,

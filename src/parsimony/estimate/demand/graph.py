@@ -46,9 +46,9 @@ class Graph:
         """What was read and mended, in a sentence."""
         mended = []
         if self.loops:
-            mended.append(f"{self.loops} pairs of a skill with itself were dropped")
+            mended.append(f"pairs of a skill with itself, dropped: {self.loops}")
         if self.one_way:
-            mended.append(f"{self.one_way} pairs given one way were taken both ways")
+            mended.append(f"pairs given one way, taken both ways: {self.one_way}")
         return "; ".join([f"The graph has {self.pairs} pairs", *mended])
 
 
