@@ -27,8 +27,8 @@ def sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     code, out, err = call(capsys, "demand-sample", file, "--skills", 30, "--groups", 3)
     assert (code, out) == (0, "")
     assert err == (
-        f"90 series of 36 months, 30 skills in 3 regions, written to {file}: 3 skills rare, 12 with "
-        "a break\n"
+        f"90 series of 36 months, 30 skills in 3 regions, written to {file}: 3 skills rare, 12 "
+        "with a break\n"
     )
     return file
 
@@ -73,7 +73,8 @@ def test_a_dry_run_says_what_would_be_done(
 ) -> None:
     code, out, _ = call(capsys, "demand", sample, "--dry-run", *QUICK)
     assert code == 0 and out == (
-        "Months 27/3/6 to train, validate, test; 19, 1, 4 windows\nForecasters: naive, window-mean\n"
+        "Months 27/3/6 to train, validate, test; 19, 1, 4 windows\n"
+        "Forecasters: naive, window-mean\n"
     )
     code, out, _ = call(capsys, "demand", sample, "--dry-run", *QUICK, "--json")
     assert json.loads(out)["windows"] == {"train": 19, "validation": 1, "test": 4}

@@ -35,7 +35,7 @@ NETWORKS = [name for name in LEARNED if issubclass(forecasters()[name], Network)
 def made(name: str, **settings: object) -> Forecaster:
     kind = forecasters()[name]
     if issubclass(kind, Network):
-        settings = {"epochs": 2, "batch": 64} | settings
+        settings = {"epochs": 2, "batch": 64, "rows": 256} | settings
     if kind.needs_graph:
         settings = {"graph": RING} | settings
     return kind(**settings)
@@ -62,7 +62,9 @@ def test_a_forecaster_keeps_the_contract(name: str) -> None:
     with pytest.raises(NotFittedError):
         model.predict(3)
     twin = clone(model)
-    assert twin.get_params() == model.get_params() and inspect.getdoc(type(model))
+    kept, copied = model.get_params(), twin.get_params()
+    assert all(kept[key] == copied[key] for key in kept if key != "graph")
+    assert inspect.getdoc(type(model))
     history = VALUES[:, :24].copy()
     history[0], history[1] = 0, 7
     before = history.copy()
@@ -152,9 +154,8 @@ def test_a_network_learns_and_its_best_epoch_comes_back(name: str) -> None:
     assert model.losses_[-1, 0] < model.losses_[0, 0]
     last = made(name, epochs=12, patience=12, batch=128, rate=1e-2, reload_best=False).fit(trend)
     assert (last.losses_ == model.losses_).all()
-    same = all((a == b).all() for a, b in zip(
-        last.network_.state_dict().values(), model.network_.state_dict().values(), strict=True))  # fmt: skip
-    assert same == (model.best_epoch_ == 11)
+    ends = (m.network_.state_dict().values() for m in (last, model))
+    assert all((a == b).all() for a, b in zip(*ends, strict=True)) == (model.best_epoch_ == 11)
 
 
 def test_training_stops_early() -> None:
@@ -164,7 +165,7 @@ def test_training_stops_early() -> None:
 
 def test_an_epoch_has_a_bounded_number_of_rows() -> None:
     few = made("nlinear", rows=64).fit(VALUES[:, :30])
-    assert (few.losses_ != made("nlinear").fit(VALUES[:, :30]).losses_).all()
+    assert (few.losses_ != made("nlinear", rows=512).fit(VALUES[:, :30]).losses_).all()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -40,11 +40,12 @@ def test_any_length_keeps_the_parts_apart(months: int, context: int, horizon: in
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"months": 8}, "a series needs 6 + 3 = 9 months for one window; with 8 there are 0 windows. "
-         "Give more months, or a smaller context or horizon"),
-        ({"months": 16}, "each part needs a window, but 16 months leave 0 to train, 1 to validation, "
-         "4 to test. Give more months, or a smaller context, validation or test"),
-        ({"horizon": 0}, "context, horizon, validation and test must be at least 1 month, but got 0"),
+        ({"months": 8}, "a series needs 6 + 3 = 9 months for one window; with 8 there are 0 "
+         "windows. Give more months, or a smaller context or horizon"),
+        ({"months": 16}, "each part needs a window, but 16 months leave 0 to train, 1 to "
+         "validation, 4 to test. Give more months, or a smaller context, validation or test"),
+        ({"horizon": 0}, "context, horizon, validation and test must be at least 1 month, but "
+         "got 0"),
     ],
 )  # fmt: skip
 def test_short_tables_are_refused(settings: dict[str, int], message: str) -> None:

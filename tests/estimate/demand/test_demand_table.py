@@ -61,8 +61,8 @@ def test_the_skill_is_the_last_key_and_no_text_means_missing() -> None:
          "but got -2.0. Correct the value"),
         (wide(**{"2021-03": [np.nan, 1.0]}), "t, row 1, column '2021-03': a value is missing or "
          "infinite, but got nan. Write 0 where there was no demand"),
-        (wide(**{"2021-03": ["1", "many"]}), "t, row 2, column '2021-03': a value must be a number, "
-         "but got 'many'. Write 0 where there was no demand"),
+        (wide(**{"2021-03": ["1", "many"]}), "t, row 2, column '2021-03': a value must be a "
+         "number, but got 'many'. Write 0 where there was no demand"),
         (wide(**{"2021-03": ["", "1"]}), "t, row 1, column '2021-03': a value is missing. Write 0 "
          "where there was no demand"),
         (wide(region_id=["a", "a"]), "t, row 2: the keys must differ, but 1 come again: a/NA. Sum "

@@ -74,7 +74,8 @@ class Hierarchy:
             raise DataError(
                 f"level '{self.levels[node]}' must be the sum of its parts, but "
                 f"{self.nodes[node]} in {months[month]} differs by {gap:+g}",
-                file=source, hint=f"Values that differ: {int(wrong.sum())}; correct the finer or the coarser level",
+                file=source, hint=f"Values that differ: {int(wrong.sum())}; correct the finer or "
+                "the coarser level",
             )  # fmt: skip
 
 
