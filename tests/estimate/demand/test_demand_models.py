@@ -50,6 +50,7 @@ def test_the_families_are_there() -> None:
     assert "graph-ridge" not in chosen("all") and "graph-ridge" in chosen("all", graph=True)
     assert set(chosen("quick")) < set(chosen("all"))
     assert chosen("naive, ses,naive") == ["naive", "ses"]
+    assert chosen("quick,holt") == [*chosen("quick"), "holt"]
     with pytest.raises(InputError, match=r"unknown forecaster 'seas'\. Did you mean 'ses'"):
         chosen("seas")
     with pytest.raises(InputError, match="graph-ridge needs a graph of the series"):

@@ -53,7 +53,7 @@ def command(
     levels: Levels = "",
     parents: Parents = None,
     models: Annotated[
-        str, typer.Option("--models", help="quick, all, or names joined by commas.")
+        str, typer.Option("--models", help="Names joined by commas; quick, all.")
     ] = "quick",
     task: Annotated[
         str, typer.Option("--task", help="standard, fair, low, break or break:KERNEL.")

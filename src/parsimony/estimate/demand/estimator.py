@@ -30,7 +30,7 @@ class DemandForecaster(BaseEstimator):
     all months. The naive forecast is always among them.
 
     Args:
-        models: ``quick``, ``all``, or names.
+        models: names, ``quick`` or ``all``; see ``forecaster.chosen``.
         task: of the learned ones, see ``tasks``.
         context, horizon, validation, test: see ``Protocol``; in months.
         levels: to sum the table to, coarse first: ``total``, keys joined by '+'.

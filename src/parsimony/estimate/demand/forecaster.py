@@ -123,30 +123,33 @@ def forecasters() -> dict[str, type[Forecaster]]:
 
 
 def chosen(names: str | Sequence[str], graph: bool = False) -> list[str]:
-    """The forecasters meant by ``quick``, ``all``, or names (a list, or joined by commas).
+    """The forecasters meant by names (a list, or joined by commas); ``quick`` and ``all`` are some.
 
     Args:
-        names: the first two leave out those that need a graph, if there is none.
+        names: the last two leave out those that need a graph, if there is none.
         graph: there is one.
 
     Raises:
         InputError: an unknown name; the nearest is named.
     """
     known = forecasters()
-    if isinstance(names, str) and names in ("all", "quick"):
-        return [
-            name for name, kind in known.items()
-            if (kind.quick or names == "all") and (graph or not kind.needs_graph)
-        ]  # fmt: skip
     given = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
+    found: list[str] = []
     for name in given:
+        if name in ("all", "quick"):
+            found += [
+                n for n, kind in known.items()
+                if (kind.quick or name == "all") and (graph or not kind.needs_graph)
+            ]  # fmt: skip
+            continue
         if name not in known:
-            raise InputError(f"unknown forecaster '{name}'", hint=nearest(name, known))
+            raise InputError(f"unknown forecaster '{name}'",
+                             hint=nearest(name, [*known, "all", "quick"]))  # fmt: skip
         if known[name].needs_graph and not graph:
-            raise InputError(
-                f"{name} needs a graph of the series", hint="Give one, or leave it out"
-            )
-    return list(dict.fromkeys(given))
+            raise InputError(f"{name} needs a graph of the series",
+                             hint="Give one, or leave it out")  # fmt: skip
+        found.append(name)
+    return list(dict.fromkeys(found))
 
 
 def _checked(history: np.ndarray) -> np.ndarray:
