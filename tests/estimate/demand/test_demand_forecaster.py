@@ -63,6 +63,7 @@ def test_levels_add_up_and_are_scored(fitted: DemandForecaster) -> None:
     assert subsets == {
         "all", "low-frequency", "structural-break", "non-break", "level total", "level skill_id"
     }  # fmt: skip
+    assert {"total", "skill_id"} < set(fitted.selection_.errors)  # each level chooses by itself
     mae = fitted.summary_.xs("mae", level="metric")["estimate"]
     actual = np.stack([TABLE.values.sum(0)[o : o + 3] for o in range(30, 34)])
     naive = np.abs(actual - TABLE.values.sum(0)[29:33, None]).mean()

@@ -39,7 +39,8 @@ class DemandForecaster(BaseEstimator):
         reconcile: method that makes levels add up, see ``reconcile``; ``""`` for none.
         select: weigh the best few in each kind of series; else the one with the least MAE before
             the test is taken.
-        clip: forecasts below 0 become 0; the official code leaves them.
+        clip: forecasts below 0 become 0, before levels are reconciled; the official code leaves
+            them.
         level: of the intervals.
         rare, broken: masks of the table's series that are known, such as the published lists.
         kind: ``demand`` or ``proportion``, where the data is a frame.
@@ -92,14 +93,19 @@ class DemandForecaster(BaseEstimator):
         )
         early, late = self._run(names, values)
         known = values[:, : self.protocol_.known]
-        self.selection_ = select(known, early, self.protocol_)
+        self._cells = subsets.cells(known)
+        levels = self._levels()
+        self.selection_ = select(
+            known, early, self.protocol_, cells=np.where(levels == BOTTOM, self._cells, levels)
+        )
         if self.select:
             early[ENSEMBLE] = self.selection_.combine(early)
             late[ENSEMBLE] = self.selection_.combine(late)
         early, late = self._coherent(early, late)
         before = self.protocol_.targets(known, self.protocol_.choosing())
+        bottom = levels == BOTTOM
         self.chosen_ = ENSEMBLE if self.select else min(
-            names, key=lambda name: float(np.abs(early[name] - before).mean())
+            names, key=lambda name: float(np.abs(early[name] - before)[bottom].mean())
         )  # fmt: skip
         self.forecasts_ = late
         self._report(early, before)
@@ -293,7 +299,7 @@ class DemandForecaster(BaseEstimator):
         scale = metrics.steps(values[:, :first])
         quantiles, tail = {}, (1 - self.level) / 2
         for name, found in self.forecasts_.items():
-            bands = Conformal.fit(before, early[name], scale, self.selection_.cells, self.level)
+            bands = Conformal.fit(before, early[name], scale, self._cells, self.level)
             low, high = bands.ends(found)
             quantiles[name] = {tail: low, 1 - tail: high}
         bottom, masks = self._masks()
@@ -326,12 +332,15 @@ class DemandForecaster(BaseEstimator):
             )
         self.diagnosis_ = found
 
+    def _levels(self) -> np.ndarray:
+        """Level of each node, shape (nodes,)."""
+        if self.hierarchy_ is None:
+            return np.full(len(self.table_.values), BOTTOM, object)
+        return self.hierarchy_.levels
+
     def _masks(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Which nodes are bottom series, and the subsets of nodes to score on."""
-        count = len(self.table_.values)
-        levels = np.full(count, BOTTOM, object)
-        if self.hierarchy_ is not None:
-            levels = self.hierarchy_.levels
+        count, levels = len(self.table_.values), self._levels()
         bottom = levels == BOTTOM
         known = [None if m is None else m[self._places] for m in (self.rare, self.broken)]
         own = subsets.subsets(self.table_.values[bottom], *known)
@@ -356,7 +365,7 @@ class DemandForecaster(BaseEstimator):
         self._conformal = Conformal.fit(
             np.concatenate([before, after], axis=1),
             np.concatenate([early[self.chosen_], self.forecasts_[self.chosen_]], axis=1),
-            metrics.steps(values), weights.cells, self.level,
+            metrics.steps(values), self._cells, self.level,
         )  # fmt: skip
 
     def _future(self, horizon: int, recursive: bool) -> np.ndarray:

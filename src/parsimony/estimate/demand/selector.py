@@ -1,6 +1,7 @@
 """Choice by rolling origins before the test: for each kind of series, the best few, weighed.
 
-Series are parted into rare, broken and other by the known months alone. In each cell the candidates
+Series are parted into rare, broken and other by the known months alone (a level above them is a
+part of its own). In each cell the candidates
 are ordered by their MAE over the rolling origins of ``Protocol.choosing``; the best ``keep`` make
 an ensemble whose weights go as 1 / MAE. No test month is seen: more months are refused.
 """
@@ -48,7 +49,11 @@ class Selection:
 
 
 def select(
-    values: np.ndarray, forecasts: Mapping[str, np.ndarray], protocol: Protocol, keep: int = KEEP
+    values: np.ndarray,
+    forecasts: Mapping[str, np.ndarray],
+    protocol: Protocol,
+    keep: int = KEEP,
+    cells: np.ndarray | None = None,
 ) -> Selection:
     """Choose by forecasts of the rolling origins.
 
@@ -57,6 +62,7 @@ def select(
         forecasts: of each candidate at ``protocol.choosing()``, shape (series, windows, horizon).
         protocol: of the table.
         keep: members of the ensemble in each cell.
+        cells: label of each series, shape (series,); ``subsets.cells`` of the values if not given.
 
     Raises:
         InputError: test months among the values; nothing to choose from.
@@ -65,7 +71,7 @@ def select(
     if not forecasts or keep < 1:
         raise InputError("a choice needs a candidate", got=(list(forecasts), keep))
     actual = protocol.targets(values, protocol.choosing())
-    cells = subsets.cells(values)
+    cells = subsets.cells(values) if cells is None else cells
     errors = pd.DataFrame(
         {
             cell: {
