@@ -70,6 +70,16 @@ def test_levels_add_up_and_are_scored(fitted: DemandForecaster) -> None:
     assert mae["naive", "level total"] == pytest.approx(naive)
 
 
+def test_groups_are_scored_apart(fitted: DemandForecaster) -> None:
+    found = fitted.forecasts_["ensemble"][-60:]
+    errors = np.abs(found - np.stack([TABLE.values[:, o : o + 3] for o in range(30, 34)], axis=1))
+    assert fitted.groups_["mae"].tolist() == pytest.approx(
+        [errors[TABLE.groups == name].mean() for name in ("0", "1", "2")]
+    )
+    spread = fitted.summary_.loc[("ensemble", "all", "fairness"), "estimate"]
+    assert spread == pytest.approx(fitted.groups_["mae"].var(ddof=0))
+
+
 def test_parents_and_levels_are_the_same(fitted: DemandForecaster) -> None:
     ids = fitted.table_.ids
     whole = DemandTable(pd.DataFrame({"skill_id": ids}), TABLE.months, fitted.table_.values)

@@ -166,6 +166,9 @@ def test_a_graph_is_mended_and_says_so() -> None:
     dense = found.mean.toarray()
     assert dense[0, [3, 6]].tolist() == [0.5, 0.5] and dense[3, 0] == dense[6, 0] == 1
     assert dense.sum() == 3
+    given = pairs(("0", "s0000", "s0001"), ("0", "s0002", "s0000"))
+    published = given.set_axis(["region_id", "row_id", "col_id"], axis=1)
+    assert (graph.from_pairs(published, TABLE).mean != found.mean).nnz == 0
     assert found.below(2).mean.toarray()[2:, 2:].tolist() == dense.tolist()
     one_way = graph.from_pairs(pairs(("0", "s0000", "s0001"), ("0", "s0001", "s0002")), TABLE)
     assert (one_way.pairs, one_way.one_way) == (2, 0)  # a file of undirected pairs

@@ -82,7 +82,7 @@ def command(
         Path | None,
         typer.Option(
             "--graph",
-            help="CSV of group,first,second: skills asked for together in training months.",
+            help="Pairs group,first,second: skills asked for together in training months.",
             show_default=False,
         ),
     ] = None,

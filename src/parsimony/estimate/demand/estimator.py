@@ -51,6 +51,7 @@ class DemandForecaster(BaseEstimator):
             ``evaluation``.
         diagnosis_: what the reader must know, in sentences.
         chosen_: name of the model that ``predict`` uses, or ``ensemble``.
+        groups_: metrics of ``chosen_`` for each group of the table, one row each.
         selection_: errors and weights by kind of series.
         protocol_, hierarchy_, table_: the split; the levels or ``None``; the series of all nodes.
         forecasts_: of each model at the test's origins, shape (nodes, windows, horizon).
@@ -185,6 +186,10 @@ class DemandForecaster(BaseEstimator):
         return {
             "chosen": self.chosen_, "coverage": self.coverage_, "level": self.level,
             "parameters": self.parameters_, "scores": scores, "notes": self.diagnosis_,
+            "groups": {
+                str(name): {m: None if pd.isna(v) else float(v) for m, v in row.items()}
+                for name, row in self.groups_.iterrows()
+            },
             "selection": {"mae": self.selection_.errors.to_dict(),
                           "weights": self.selection_.weights.to_dict()},
         }  # fmt: skip
@@ -308,6 +313,10 @@ class DemandForecaster(BaseEstimator):
         self.summary_ = evaluation.summary(
             actual, self.forecasts_, masks, skills, of_mase, quantiles, self._groups, self.seed
         )
+        self.groups_ = metrics.by_group(
+            actual[bottom], self.forecasts_[self.chosen_][bottom], self._groups[bottom],
+            of_mase[bottom],
+        )  # fmt: skip
         ends = quantiles[self.chosen_]
         self.coverage_ = coverage(actual, ends[tail], ends[1 - tail])
         still = int((of_mase[bottom] == 0).sum())

@@ -1,8 +1,8 @@
 """The graph of skills that are asked for together: read, checked, repaired.
 
-A table with the columns ``group, first, second``: two skills of a group that share adverts, one row
-for each pair (Job-SDF's files name them by position). It must be made of training months alone,
-which a file cannot show: whoever makes it keeps to that.
+A table with the columns ``group, first, second``: two skills of a group that share adverts.
+Job-SDF's files call them ``..._id, row_id, col_id``, which is read too. It must be made of training
+months alone, which a file cannot show: whoever makes it keeps to that.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ class Graph:
 
 
 def read_graph(file: Path, table: DemandTable) -> Graph:
-    """A CSV of pairs; see ``from_pairs``."""
+    """A CSV or Parquet file of pairs; see ``from_pairs``."""
     if not file.is_file():
         raise InputError("the graph must be a file", got=str(file))
+    if file.suffix == ".parquet":
+        return from_pairs(pd.read_parquet(file), table, str(file))
     return from_pairs(pd.read_csv(file, dtype=str, keep_default_na=False), table, str(file))
 
 
@@ -71,6 +73,8 @@ def from_pairs(pairs: pd.DataFrame, table: DemandTable, source: str = "graph") -
         InputError: other columns.
         DataError: an id that the table lacks.
     """
+    if list(pairs.columns)[1:] == ["row_id", "col_id"]:
+        pairs = pairs.set_axis(list(COLUMNS), axis=1)
     if list(pairs.columns) != list(COLUMNS):
         raise InputError("a graph has the columns group, first and second",
                          got=[str(c) for c in pairs.columns])  # fmt: skip

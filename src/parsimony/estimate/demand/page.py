@@ -59,6 +59,7 @@ def page(found: DemandForecaster, name: str) -> Page:
                 for subset, part in scored.items()
                 if subset != subsets.ALL
             ),
+            *([_groups(found)] if len(found.groups_) > 1 else []),
             _choice(found),
             _forecasts(found),
         ],
@@ -96,8 +97,7 @@ def _table(scored: pd.DataFrame) -> Table:
     return Table(
         columns=[
             Column(name="model"),
-            *(Column(name=m.upper() if m not in ("fairness", "rrmse_pred") else m, unit="")
-              for m in metrics),
+            *(Column(name=_head(m), unit="") for m in metrics),
             Column(name="against naive"),
         ],
         rows=[
@@ -106,6 +106,25 @@ def _table(scored: pd.DataFrame) -> Table:
             for name, row in scored.iterrows()
         ],
     )  # fmt: skip
+
+
+def _groups(found: DemandForecaster) -> Section:
+    metrics = [m for m in _METRICS if m in found.groups_]
+    return Section(
+        title="By group",
+        text=f"The test errors of {found.chosen_}.",
+        table=Table(
+            columns=[Column(name="group"), *(Column(name=_head(m), unit="") for m in metrics)],
+            rows=[
+                [str(name), *(None if pd.isna(row[m]) else float(row[m]) for m in metrics)]
+                for name, row in found.groups_.iterrows()
+            ],
+        ),
+    )
+
+
+def _head(metric: str) -> str:
+    return metric if metric in ("fairness", "rrmse_pred") else metric.upper()
 
 
 def _choice(found: DemandForecaster) -> Section:
