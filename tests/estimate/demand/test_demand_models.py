@@ -231,5 +231,8 @@ def test_short_histories_say_how_many_windows() -> None:
         "ridge needs 6 + 3 + 3 months to train and stop; there are 11, which gives 0 windows. Give "
         "more months, or a smaller context or horizon"
     )
+    for short in ({"context": 1}, {"validation": 2}):
+        with pytest.raises(InputError, match="ridge needs a context of 2 months and a validation"):
+            made("ridge", **short).fit(VALUES)
     with pytest.raises(InputError, match="the horizon must be at least 1 month, but got 0"):
         made("naive").fit(VALUES).predict(0)

@@ -80,6 +80,11 @@ class Learned(Forecaster):
         """
         super().fit(history, groups)
         task = Task.parse(self.task)
+        if self.context < 2 or self.validation < self.horizon:
+            raise InputError(
+                f"{self.name} needs a context of 2 months and a validation of its horizon at least",
+                got=(self.context, self.validation), hint="Give more of what is short",
+            )  # fmt: skip
         train = self.history_.shape[1] - self.validation
         if train < self.context + self.horizon:
             raise InputError(
@@ -132,7 +137,7 @@ class Learned(Forecaster):
         return found[:, :horizon]
 
     def _windows(self, scaled: np.ndarray, weights: np.ndarray, groups: np.ndarray) -> Windows:
-        """Windows of shape (series, months), skill-major, as rows."""
+        """Windows of values of shape (series, months), as rows; series fastest."""
         inputs, targets, origins = protocol.windows(scaled, self.context, self.horizon)
         of_month = np.stack([weights[o : o + self.horizon] for o in origins])
         count, series = inputs.shape[:2]
