@@ -1,0 +1,1 @@
+"""The forecasters: one file per mechanism, found by looking."""
