@@ -7,6 +7,7 @@
   process; both give the nearest 50. The milliseconds of ours stand beside it.
 * Search by words (SQLite's FTS5), and a whole search with MiniLM's vector of the query.
 * Bytes of the home page, as it is made and compressed, without and with all that it loads.
+* A list of 1,000 runs, from their files, beside pandas over ``json`` of the same files.
 * The digest to a sink on this machine: letters per second at 1,000 and at N subscribers (10^4 by
   default) in each fifth of them, and the most that this process grew till then. The sink is another
   process.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import gc
 import gzip
+import json
 import os
 import subprocess
 import sys
@@ -29,11 +31,14 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
+import pandas as pd
 import psutil
 from _rows import FEWEST, Row, ratios, show
 from sklearn.neighbors import NearestNeighbors
 from sqlalchemy import insert
 
+from parsimony.core import artifacts, headlines
+from parsimony.core.headlines import Headline
 from parsimony.papers import cards
 from parsimony.papers.live import digest, news, subscribers, votes
 from parsimony.papers.live.database import Database, Subscriber
@@ -42,6 +47,7 @@ from parsimony.papers.live.mail import Relay
 from parsimony.papers.live.search import Search
 from parsimony.papers.site import meaning
 from parsimony.papers.site.build import build
+from parsimony.report import runs
 
 SIZES = (36, 10_000, 100_000)
 WIDTH = 384  # of MiniLM's vectors
@@ -126,6 +132,31 @@ def page_weight() -> list[Row]:
     return [Row(f"{name}, bytes", "count", (float(w),) * FEWEST) for name, w in weights.items()]
 
 
+def listed_runs() -> list[Row]:
+    """A thousand runs listed: milliseconds, and the time over reading every file of the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(1000):
+            run = Path(folder) / f"run-{number}"
+            artifacts.write_json(run / "config.json", {"settings": {"seed": number}})
+            score = Headline(name="accuracy", value=0.7, low=0.6, high=0.8, unit="share")
+            headlines.write(run, "adapt", "minilm", [score])
+            artifacts.seal(run)
+
+        def ours() -> object:
+            return runs.listing(runs.find([Path(folder)]))
+
+        def peer() -> object:
+            return pd.DataFrame(
+                json.loads(file.read_text()) for file in Path(folder).glob("*/headlines.json")
+            )
+
+        assert len(ours()) == len(peer()) == 1000  # type: ignore[arg-type]
+        return [
+            Row("1,000 runs listed", "milliseconds", milliseconds(ours, 1)),
+            Row("1,000 runs listed / pandas on the same files", "ratio", ratios(ours, peer, 1)),
+        ]
+
+
 def digests(letters: int) -> list[Row]:
     """Rate and memory of the digest."""
     command = [sys.executable, "-c", _SINK]
@@ -193,11 +224,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--letters", type=int, default=10_000)
-    parser.add_argument("--only", help="page_weight, searches or digests")
+    parser.add_argument("--only", help="page_weight, searches, listed_runs or digests")
     given = parser.parse_args(arguments)
     parts: dict[str, Callable[[], list[Row]]] = {
         "page_weight": page_weight,
         "searches": searches,
+        "listed_runs": listed_runs,
         "digests": lambda: digests(given.letters),
     }
     chosen = [given.only] if given.only else list(parts)
