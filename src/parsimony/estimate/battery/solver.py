@@ -14,6 +14,7 @@ that changes, or a temperature.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -114,10 +115,7 @@ def solve(
                 hint=f"A discharge at 2C is asked for up to {HORIZON:g} s",
             )  # fmt: skip
 
-    def anode(c: Array) -> Array:
-        return cell.D_a(c)
-
-    surface_a, inside_a = _sphere(cell.anode, cell.j_a, anode, 1, t, r, cells, steps)
+    surface_a, inside_a = _anode(cell, tuple(t.tolist()), tuple(r.tolist()), cells, steps)
     parts = []
     for start in range(0, len(k), _TOGETHER):
         k2 = k[start : start + _TOGETHER, 1:]
@@ -134,6 +132,18 @@ def solve(
         at = t[~np.isfinite(voltage).all(axis=0)].min()
         raise InputError("the surface of an electrode is used up before the last time", got=at)
     return Solution(k, t, voltage, phi_e, surface_a[0], surface_c, inside_a[0], inside_c)
+
+
+@functools.lru_cache(maxsize=16)
+def _anode(
+    cell: Cell, times: tuple[float, ...], radii: tuple[float, ...], cells: int, steps: int
+) -> tuple[Array, Array]:
+    """The anode, which no parameter changes; read-only, since a sampler asks for it each time."""
+    at, share = np.array(times), np.array(radii)
+    found = _sphere(cell.anode, cell.j_a, cell.D_a, 1, at, share, cells, steps)
+    for values in found:
+        values.setflags(write=False)
+    return found
 
 
 def _sphere(
