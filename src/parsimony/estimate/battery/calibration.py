@@ -53,21 +53,25 @@ def solver_curves(times: Array, cell: Cell = CELL) -> Curves:
 
 
 class Ensemble:
-    """Walkers on curves of any kind (emcee; Goodman and Weare 2010).
+    """Walkers on curves of any kind (emcee), each half proposed from the density of the other.
+
+    With two parameters such proposals are nearly independent of where a walker is.
 
     Args:
         curves: voltages of parameters.
         box: of the uniform prior.
         walkers: an even number, at least 8.
+        curves_of: what the curves are, for a reader.
     """
 
-    sampler = "ensemble on the solver"
-
-    def __init__(self, curves: Curves, box: Box, walkers: int = WALKERS) -> None:
+    def __init__(
+        self, curves: Curves, box: Box, walkers: int = WALKERS, curves_of: str = "the solver"
+    ) -> None:
         self.curves, self.box, self.walkers = curves, box, walkers
+        self.sampler = f"ensemble on {curves_of}"
 
     def draw(
-        self, voltage: Array, sigma: float, *, warmup: int = 100, draws: int = 250, seed: int = 0
+        self, voltage: Array, sigma: float, *, warmup: int = 50, draws: int = 300, seed: int = 0
     ) -> Posterior:
         """Sample, from walkers around the least-squares point as wide as the information says.
 
@@ -95,7 +99,9 @@ class Ensemble:
         told = identify(self.curves, at, sigma, self.box)
         spread = np.minimum(told.standard_errors, prior_sd(self.box))
         start = _reflected(random.normal(at, spread, (self.walkers, 2)), low, high)
-        ensemble = emcee.EnsembleSampler(self.walkers, 2, log_posterior, vectorize=True)
+        ensemble = emcee.EnsembleSampler(
+            self.walkers, 2, log_posterior, vectorize=True, moves=emcee.moves.KDEMove()
+        )
         ensemble.random_state = np.random.RandomState(seed).get_state()
         state = ensemble.run_mcmc(start, warmup)
         ensemble.reset()
