@@ -102,7 +102,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         self.level = level
         self.random_state = random_state
 
-    def identify(self, X: Any, y: Any) -> Identifiability:  # noqa: N803 (scikit-learn's name)
+    def identify(self, X: Any, y: Any) -> Identifiability:
         """What the curve can tell, without sampling.
 
         Where the noise is not given, the residuals of the least-squares curve tell it.
@@ -119,7 +119,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         times, voltage = self._data(X, y, cell)
         return self._identify(solver_curves(times, cell), voltage, box)
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Self:
         """Sample the posterior.
 
         Args:
@@ -192,7 +192,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
             raise InputError("two samplers are compared after fit with sampler='both'")
         return np.abs(self.posterior_.mean - self.check_.mean) / self.check_.sd
 
-    def predict(self, X: Any) -> Array:  # noqa: N803
+    def predict(self, X: Any) -> Array:
         """(n,) voltages, V: mean over the posterior of the solver's curves.
 
         Args:
@@ -200,7 +200,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         """
         return self.predict_band(X)["voltage"].to_numpy()
 
-    def predict_band(self, X: Any) -> pd.DataFrame:  # noqa: N803
+    def predict_band(self, X: Any) -> pd.DataFrame:
         """Posterior predictive, noise included: time, voltage, low, high.
 
         Args:
@@ -304,10 +304,8 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
             )  # fmt: skip
         return surrogate, surrogate.cell, box
 
-    def _data(self, X: Any, y: Any, cell: Cell) -> tuple[Array, Array]:  # noqa: N803
-        X, y = validate_data(  # noqa: N806
-            self, X, y, dtype=np.float64, y_numeric=True, ensure_all_finite=False
-        )
+    def _data(self, X: Any, y: Any, cell: Cell) -> tuple[Array, Array]:
+        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_all_finite=False)
         if X.shape[1] != 1:
             raise InputError("X must have one column, the times in seconds", got=X.shape)
         times, voltage, name = X[:, 0], y, "the data"
