@@ -60,7 +60,7 @@ class Ensemble:
     Args:
         curves: voltages of parameters.
         box: of the uniform prior.
-        walkers: an even number, at least 8.
+        walkers: a multiple of 4, at least 8.
         curves_of: what the curves are, for a reader.
     """
 
@@ -71,7 +71,7 @@ class Ensemble:
         self.sampler = f"ensemble on {curves_of}"
 
     def draw(
-        self, voltage: Array, sigma: float, *, warmup: int = 50, draws: int = 300, seed: int = 0
+        self, voltage: Array, sigma: float, *, warmup: int = 40, draws: int = 160, seed: int = 0
     ) -> Posterior:
         """Sample, from walkers around the least-squares point as wide as the information says.
 
@@ -109,7 +109,7 @@ class Ensemble:
         chains = ensemble.get_chain().swapaxes(0, 1)
         acceptance = float(ensemble.acceptance_fraction.mean())
         spent = time.perf_counter() - began
-        return Posterior(chains, sigma, self.box, self.sampler, acceptance, 0, spent)
+        return Posterior(chains, sigma, self.box, self.sampler, 4, acceptance, 0, spent)
 
 
 class Nuts:
@@ -174,7 +174,9 @@ class Nuts:
             acceptance = float(np.mean(extra["accept_prob"]))
             divergences = int(np.sum(extra["diverging"]))
         spent = time.perf_counter() - began
-        return Posterior(chains, sigma, self.box, self.sampler, acceptance, divergences, spent)
+        return Posterior(
+            chains, sigma, self.box, self.sampler, self.chains, acceptance, divergences, spent
+        )
 
 
 @dataclass(frozen=True)

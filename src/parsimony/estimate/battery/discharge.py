@@ -39,6 +39,41 @@ class Discharge:
     voltage: np.ndarray
     file: str
 
+    def csv(self) -> str:
+        """As a table that ``read`` reads."""
+        pd = require("pandas", "estimate")
+        table = pd.DataFrame({"time": self.times, "voltage": self.voltage})
+        return str(table.to_csv(index=False, float_format="%.7g"))
+
+
+def simulate(
+    parameters: tuple[float, float],
+    cell: Cell = CELL,
+    noise: float = 0.0,
+    points: int = 100,
+    start: float = 10.0,
+    seed: int = 0,
+) -> Discharge:
+    """A discharge of the solver, with normal noise; the paper's 100 points from 10 s by default.
+
+    Args:
+        parameters: k1 and k2.
+        cell: constants, properties and kinetics.
+        noise: standard deviation, V.
+        points: even in time, up to the end.
+        start: of the first, s.
+        seed: of the noise.
+
+    Raises:
+        InputError: a start outside the discharge; parameters that are not positive.
+    """
+    if not 0 <= start < HORIZON:
+        raise InputError(f"the first time must lie in [0, {HORIZON:g}) s", got=start)
+    times = np.linspace(start, HORIZON, points)
+    voltage = solve(np.array(parameters), times, cell).voltage[0]
+    voltage = voltage + np.random.default_rng(seed).normal(0, noise, points)
+    return Discharge(times, voltage, "simulated")
+
 
 def read(file: Path, cell: Cell = CELL, *, time: str = "", voltage: str = "") -> Discharge:
     """Read a CSV with a column of times in seconds and one of voltages in V.

@@ -32,6 +32,7 @@ class Posterior:
         sigma: standard deviation of the noise, V.
         box: of the uniform prior.
         sampler: what drew them.
+        groups: into which the chains are taken for r-hat, a divisor of their number.
         acceptance: mean share of accepted proposals.
         divergences: transitions that left the path; 0 for a sampler that has none.
         seconds: that it took.
@@ -41,6 +42,7 @@ class Posterior:
     sigma: float
     box: Box
     sampler: str
+    groups: int
     acceptance: float
     divergences: int
     seconds: float
@@ -67,9 +69,11 @@ class Posterior:
 
     @property
     def r_hat(self) -> Array:
-        """(2,) split r-hat."""
+        """(2,) split r-hat of the groups: many short chains, taken together (Margossian 2024)."""
         diagnostics = require("numpyro.diagnostics", "estimate")
-        return np.asarray(diagnostics.split_gelman_rubin(self.draws))
+        steps = self.draws.shape[1]
+        grouped = self.draws.reshape(self.groups, -1, steps, 2).swapaxes(1, 2)
+        return np.asarray(diagnostics.split_gelman_rubin(grouped.reshape(self.groups, -1, 2)))
 
     @property
     def ess(self) -> Array:
