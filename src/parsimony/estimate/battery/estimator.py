@@ -102,6 +102,10 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         self.level = level
         self.random_state = random_state
 
+    def physics(self) -> Cell:
+        """The cell whose discharge is expected: the surrogate's where there is one."""
+        return self._settings()[1]
+
     def identify(self, X: Any, y: Any) -> Identifiability:
         """What the curve can tell, without sampling.
 
@@ -232,12 +236,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
             "seconds": posterior.seconds,
             "noise_V": self.sigma_,
             "noise_rounds": [vars(one) for one in self.rounds_],
-            "identifiability": {
-                name: {"of_prior": ratio, "swing_V": swing, "verdict": verdict}
-                for name, ratio, swing, verdict in zip(
-                    NAMES, told.ratios.tolist(), told.swing.tolist(), told.verdicts(), strict=True
-                )
-            },
+            "identifiability": told.as_dict(),
             "points": len(self.times_),
             "diagnosis": self.diagnosis_,
         }

@@ -113,6 +113,16 @@ class Identifiability:
             index=pd.Index(NAMES, name="parameter"),
         )
 
+    def as_dict(self) -> dict[str, dict[str, float | str | None]]:
+        """``table`` ready for JSON: what is infinite is ``None``."""
+        return {
+            str(name): {
+                key: value if isinstance(value, str) or np.isfinite(value) else None
+                for key, value in row.items()
+            }
+            for name, row in self.table().to_dict(orient="index").items()
+        }
+
     def sentences(self) -> list[str]:
         """What must be known before a posterior is believed; empty when both are told."""
         found = []

@@ -111,7 +111,7 @@ def solve(
                 (electrode.c_0 - (0 if flux > 0 else electrode.c_max)) * electrode.radius / 3 / flux
             )
             raise InputError(
-                f"the last time must come before the {name} is used up at {end:.0f} s", got=t.max(),
+                f"the last time must come before the {name} is used up at {end:.0f} s", got=float(t.max()),
                 hint=f"A discharge at 2C is asked for up to {HORIZON:g} s",
             )  # fmt: skip
 
@@ -129,7 +129,7 @@ def solve(
     phi_e = cell.electrolyte_potential(surface_a, k1)
     voltage = cell.voltage(surface_a, surface_c, k1)
     if not np.isfinite(voltage).all():
-        at = t[~np.isfinite(voltage).all(axis=0)].min()
+        at = float(t[~np.isfinite(voltage).all(axis=0)].min())
         raise InputError("the surface of an electrode is used up before the last time", got=at)
     return Solution(k, t, voltage, phi_e, surface_a[0], surface_c, inside_a[0], inside_c)
 

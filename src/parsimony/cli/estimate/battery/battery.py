@@ -90,7 +90,6 @@ def command(
     from parsimony.core.console import Console
     from parsimony.core.errors import InputError
     from parsimony.estimate.battery import discharge, page
-    from parsimony.estimate.battery.cell import Cell
     from parsimony.estimate.battery.estimator import BatteryCalibrator
     from parsimony.estimate.battery.quantities import names, volts
 
@@ -101,7 +100,7 @@ def command(
         surrogate=surrogate, sampler=sampler, noise=volts(noise), kinetics=kinetics,
         anchored=anchor, chains=chains, warmup=warmup, draws=draws, random_state=seed,
     )  # fmt: skip
-    data = discharge.read(voltage, Cell(kinetics=kinetics or "linear"), **names(columns))
+    data = discharge.read(voltage, estimator.physics(), **names(columns))
     X, y = data.times[:, None], data.voltage  # noqa: N806
     told = estimator.identify(X, y)
     if not json:
@@ -110,7 +109,7 @@ def command(
         console.say(f"Note: {sentence}")
     if dry_run:
         if json:
-            emit({"identifiability": told.table().to_dict(orient="index")})
+            emit({"identifiability": told.as_dict()})
         return
     with console.phase("Sampling", 1) as phase:
         estimator.fit(X, y)
