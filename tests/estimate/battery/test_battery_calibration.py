@@ -132,7 +132,7 @@ def test_least_squares_finds_the_curve_within_the_box() -> None:
 
 def test_what_speaks_against_draws_is_said() -> None:
     random = np.random.default_rng(0)
-    apart = np.clip(random.normal(0, 0.05, (2, 40, 2)) + [[[1.0, 2.0]], [[3.0, 2.0]]], 0.5, 9)
+    apart = random.normal([[[1.0, 2.0]], [[3.0, 2.0]]], 0.05, (2, 40, 2))
     said = " ".join(Posterior(apart, 0.003, BOX, "none", 2, 0.9, 3, 1.0).sentences())
     assert "the chains have not mixed" in said and "independent draws" in said
     assert "3 transitions diverged" in said
@@ -162,7 +162,7 @@ def test_a_model_that_explains_nothing_is_refused() -> None:
     def draw(sigma: float) -> Posterior:
         return Posterior(np.ones((2, 4, 2)), sigma, BOX, "none", 2, 1.0, 0, 0.0)
 
-    with pytest.raises(InputError, match="no curve of the posterior stays within .* mV"):
+    with pytest.raises(InputError, match=r"no curve of the posterior stays within .* mV"):
         find_noise(draw, lambda k: np.ones((len(k), 3)), np.zeros(3))
 
 

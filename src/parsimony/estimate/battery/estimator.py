@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from parsimony.core import artifacts
 from parsimony.core.errors import InputError, nearest
@@ -304,7 +310,9 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         return surrogate, surrogate.cell, box
 
     def _data(self, X: Any, y: Any, cell: Cell) -> tuple[Array, Array]:
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_all_finite=False)
+        X = validate_data(self, X, dtype=np.float64, ensure_all_finite=False)
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite=False))
+        check_consistent_length(X, y)
         if X.shape[1] != 1:
             raise InputError("X must have one column, the times in seconds", got=X.shape)
         times, voltage, name = X[:, 0], y, "the data"
@@ -328,7 +336,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         walkers = Ensemble(curves, box, walkers=32)
 
         def draw(sigma: float) -> Posterior:
-            return walkers.draw(voltage, sigma, warmup=20, draws=30, seed=self.random_state)
+            return walkers.draw(voltage, sigma, warmup=10, draws=20, seed=self.random_state)
 
         return find_noise(draw, curves, voltage)
 
