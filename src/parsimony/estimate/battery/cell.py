@@ -1,3 +1,5 @@
+# The functions carry the symbols of the model.
+# ruff: noqa: N802
 """The single-particle model of a lithium-ion cell: constants, properties, kinetics.
 
 Each electrode is one sphere of radius R_s. Lithium diffuses in it,
