@@ -102,18 +102,14 @@ def solve(
         raise InputError("radii must be shares of R_s in [0, 1]", got=r.tolist()[:3])
     if cells < 3 or steps < 4:
         raise InputError("a solution needs 3 cells and 4 steps or more", got=(cells, steps))
-    for name, electrode, flux in (
-        ("anode", cell.anode, cell.j_a),
-        ("cathode", cell.cathode, cell.j_c),
-    ):
-        if not 0 < electrode.mean(flux, t.max()) < electrode.c_max:
-            end = (
-                (electrode.c_0 - (0 if flux > 0 else electrode.c_max)) * electrode.radius / 3 / flux
-            )
+    for name, of, flux in (("anode", cell.anode, cell.j_a), ("cathode", cell.cathode, cell.j_c)):
+        if not 0 < of.mean(flux, t.max()) < of.c_max:
+            end = (of.c_0 - (0 if flux > 0 else of.c_max)) * of.radius / 3 / flux
             raise InputError(
-                f"the last time must come before the {name} is used up at {end:.0f} s", got=float(t.max()),
+                f"the last time must come before the {name} is used up at {end:.0f} s",
+                got=float(t.max()),
                 hint=f"A discharge at 2C is asked for up to {HORIZON:g} s",
-            )  # fmt: skip
+            )
 
     surface_a, inside_a = _anode(cell, tuple(t.tolist()), tuple(r.tolist()), cells, steps)
     parts = []
