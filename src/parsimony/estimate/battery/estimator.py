@@ -52,7 +52,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
     first what the curve can tell (``identifiability_``), then samples.
 
     Args:
-        surrogate: a trained one, or its folder; ``None`` to use the solver alone.
+        surrogate: a trained one, its folder, or that of its training; ``None`` for the solver.
         sampler: one of ``SAMPLERS``: NUTS on the surrogate, an ensemble on the solver, or both,
             the second as a check; ``None`` for the surrogate where there is one.
         noise: standard deviation of the noise, V; ``"auto"`` for the paper's bisection.
@@ -286,7 +286,9 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         if isinstance(surrogate, str | Path):
             from parsimony.estimate.battery.surrogate import Surrogate
 
-            surrogate = Surrogate.load(Path(surrogate))
+            run = Path(surrogate)
+            trained = run / "surrogate"  # where a training leaves it
+            surrogate = Surrogate.load(trained if trained.is_dir() else run)
         if surrogate is None:
             if self.sampler in ("surrogate", "both"):
                 raise InputError(

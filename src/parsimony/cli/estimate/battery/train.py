@@ -29,25 +29,29 @@ def command(
             help="Hold the mean concentrations to what the current leaves.",
         ),
     ] = True,
+    losses: Annotated[
+        str, typer.Option("--losses", help="Weights: balanced, or the paper's.")
+    ] = "balanced",
     hierarchy: Annotated[
         str,
         typer.Option(
-            "--hierarchy", help="none, point (reference, then box), simple (properties first)."
+            "--hierarchy",
+            help="What is below: none, simple (properties), reference (point), time (a third).",
         ),
     ] = "none",
     network: Annotated[
         str, typer.Option("--network", help="merged, split or split-residual.")
     ] = "merged",
     kinetics: Annotated[str, typer.Option("--kinetics", help="linear or full.")] = "linear",
-    adam: Annotated[int, typer.Option("--adam", min=0, help="Epochs of each level.")] = 60,
-    lbfgs: Annotated[int, typer.Option("--lbfgs", min=0, help="Steps of each level.")] = 900,
+    adam: Annotated[int, typer.Option("--adam", min=0, help="Epochs of each level.")] = 20,
+    lbfgs: Annotated[int, typer.Option("--lbfgs", min=0, help="Steps of each level.")] = 1000,
     resume: options.Resume = None,
     dry_run: options.DryRun = False,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a surrogate for 'estimate battery', minutes on one core; --out is its folder."""
+    """Train a surrogate for 'estimate battery', minutes on one core, into the folder --out."""
     from dataclasses import asdict
     from pathlib import Path
 
@@ -62,20 +66,21 @@ def command(
         folder = resume
     else:
         request = workflow.Request(
-            share=float(box), data=data, conservation=conservation, hierarchy=hierarchy,
-            network=network, kinetics=kinetics, adam=adam, lbfgs=lbfgs, seed=seed,
+            share=float(box), curves=data, conservation=conservation, losses=losses,
+            hierarchy=hierarchy, network=network, kinetics=kinetics, adam=adam, lbfgs=lbfgs,
+            seed=seed,
         )  # fmt: skip
         if dry_run:
-            told = {**asdict(request), "levels": 1 + (hierarchy != "none")}
+            workflow.check(request)
             if json:
-                emit(told)
+                emit(asdict(request))
             else:
-                print(", ".join(f"{name} {value}" for name, value in told.items()))
+                print(", ".join(f"{name} {value}" for name, value in asdict(request).items()))
             return
         folder = out or new_folder(Path("runs"), "battery-surrogate")
-    with resumable(folder, f"parsimony estimate battery train --resume {folder}"):
+    with resumable(folder, workflow.resume_command(folder)):
         found = (
-            workflow.train(request, folder, console)
+            workflow.build(request, folder, console)
             if resume is None
             else workflow.resume(folder, console)
         )
@@ -83,6 +88,7 @@ def command(
         emit({"folder": str(folder), **found})
         return
     print(
-        f"{folder}: {1e3 * found['mean_V']:.2f} mV mean error of the voltage on curves that it has "
-        f"not seen, {1e3 * found['max_V']:.2f} mV at most"
+        f"{folder}: on {found['unseen_curves']} curves that it has not seen its voltage is "
+        f"{found['mean_error_mV']:.2f} mV off in the mean, {found['greatest_error_mV']:.2f} mV "
+        "at most"
     )
