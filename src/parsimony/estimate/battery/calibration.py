@@ -94,11 +94,7 @@ class Ensemble:
                 found[inside] = -0.5 * (residual**2).sum(axis=1)
             return found
 
-        random = np.random.default_rng(seed)
-        at = least_squares(self.curves, voltage, self.box)
-        told = identify(self.curves, at, sigma, self.box)
-        spread = np.minimum(told.standard_errors, prior_sd(self.box))
-        start = _reflected(random.normal(at, spread, (self.walkers, 2)), low, high)
+        start = starts(self.curves, voltage, sigma, self.box, self.walkers, seed)
         ensemble = emcee.EnsembleSampler(
             self.walkers, 2, log_posterior, vectorize=True, moves=emcee.moves.KDEMove()
         )
@@ -143,12 +139,15 @@ class Nuts:
             normal = numpyro.distributions.Normal(curves(k) + anchor, sigma)
             numpyro.sample("V", normal.to_event(1), obs=voltage)
 
+        self._curves = curves
         self._kernel = infer.NUTS(model, target_accept_prob=acceptance)
 
     def draw(
         self, voltage: Array, sigma: float, *, warmup: int = 500, draws: int = 1000, seed: int = 0
     ) -> Posterior:
-        """Sample.
+        """Sample, from points around the least squares twice as wide as the information says.
+
+        From points all over the box a chain may stay where the surrogate has a valley of its own.
 
         Args:
             voltage: (n,) data, V.
@@ -160,6 +159,9 @@ class Nuts:
         jax = require("jax", "estimate")
         infer = require("numpyro.infer", "estimate")
         began = time.perf_counter()
+        low, high = self.box.low, self.box.high
+        start = starts(self._batched, voltage, 2 * sigma, self.box, self.chains, seed)
+        share = (start - low) / (high - low)
         with jax.enable_x64(True):
             mcmc = infer.MCMC(
                 self._kernel, num_warmup=warmup, num_samples=draws, num_chains=self.chains,
@@ -167,6 +169,7 @@ class Nuts:
             )  # fmt: skip
             mcmc.run(
                 jax.random.key(seed), jax.numpy.asarray(voltage), sigma,
+                init_params={"k": jax.numpy.log(share / (1 - share))},
                 extra_fields=("accept_prob", "diverging"),
             )  # fmt: skip
             chains = np.asarray(mcmc.get_samples(group_by_chain=True)["k"])
@@ -177,6 +180,9 @@ class Nuts:
         return Posterior(
             chains, sigma, self.box, self.sampler, self.chains, acceptance, divergences, spent
         )
+
+    def _batched(self, parameters: Array) -> Array:
+        return np.stack([np.asarray(self._curves(k)) for k in parameters]) + self.anchor
 
 
 @dataclass(frozen=True)
@@ -232,8 +238,20 @@ def find_noise(
     return min(explained), tried
 
 
-def _reflected(k: Array, low: Array, high: Array) -> Array:
-    """Points outside the box mirrored into it."""
-    width = high - low
-    folded = np.abs((k - low + width) % (2 * width) - width)
-    return low + np.clip(folded, 1e-6 * width, (1 - 1e-6) * width)
+def starts(curves: Curves, voltage: Array, sigma: float, box: Box, count: int, seed: int) -> Array:
+    """(count, 2) points inside the box around the least squares, as wide as the information says.
+
+    Args:
+        curves: voltages of parameters.
+        voltage: (n,) data, V.
+        sigma: standard deviation of the noise, V.
+        box: of the prior.
+        count: how many.
+        seed: of the draw.
+    """
+    told = identify(curves, least_squares(curves, voltage, box), sigma, box)
+    spread = np.minimum(told.standard_errors, prior_sd(box))
+    k = np.random.default_rng(seed).normal(told.at, spread, (count, 2))
+    width = box.high - box.low
+    mirrored = np.abs((k - box.low + width) % (2 * width) - width)
+    return box.low + np.clip(mirrored, 1e-3 * width, (1 - 1e-3) * width)
