@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from parsimony.core.errors import InputError
-from parsimony.estimate.battery.calibration import Ensemble, Nuts, find_noise, solver_curves
+from parsimony.estimate.battery.calibration import (
+    Correction,
+    Ensemble,
+    Nuts,
+    find_noise,
+    solver_curves,
+)
 from parsimony.estimate.battery.cell import Box
 from parsimony.estimate.battery.identifiability import (
     Identifiability,
@@ -62,9 +68,16 @@ def test_the_ensemble_agrees_with_quadrature(data: np.ndarray) -> None:
 
 
 def test_nuts_agrees_with_quadrature(data: np.ndarray) -> None:
-    """On curves that are off by 20 mV, which the anchor takes off."""
-    sampler = Nuts(lambda k: toy(k) + 0.02, BOX, np.full(len(TIMES), -0.02))
-    found = sampler.draw(data, SIGMA, warmup=300, draws=600)
+    """On curves that are off by up to 30 mV, which the correction takes off."""
+
+    def off(k: Any) -> Any:
+        return toy(k) + 0.01 / k[..., :1] ** 2 - 0.01 * TIMES / (k[..., :1] * k[..., 1:])
+
+    told = identify(toy, np.array([1.2, 2.0]), SIGMA, BOX)
+    correction = Correction(off, toy, told)
+    k = np.random.default_rng(0).uniform(BOX.low, BOX.high, (50, 2))
+    assert np.allclose(off(k) + correction(k), toy(k), atol=1e-9)  # a parabola in 1/k
+    found = Nuts(lambda k: off(k) + correction(k), BOX).draw(data, SIGMA, warmup=300, draws=600)
     assert found.draws.shape == (4, 600, 2) and found.divergences < 5
     assert found.acceptance == pytest.approx(0.9, abs=0.08)
     agrees(found, data)

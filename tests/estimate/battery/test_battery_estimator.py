@@ -130,9 +130,10 @@ def test_the_page_has_what_was_found(fitted: BatteryCalibrator) -> None:
 def test_the_page_shows_a_surrogates_error(fitted: BatteryCalibrator) -> None:
     with_one = clone(fitted)
     with_one.__dict__.update(vars(fitted))
-    with_one.surrogate_error_ = np.full(40, 0.002)
+    with_one.surrogate_error_, with_one.error_left_ = np.full(40, 0.002), 1e-5
     last = page.page(with_one).sections[-1]
     assert last.title == "The surrogate" and "2.00 mV in the mean" in last.text
+    assert "The curves that were sampled are 0.010 mV off" in last.text
 
 
 @pytest.mark.parametrize(
@@ -169,20 +170,19 @@ def test_times_beyond_the_discharge_are_not_predicted(fitted: BatteryCalibrator)
 @pytest.fixture(scope="module")
 def surrogate() -> Any:
     """Random weights: its curves have the right start and nothing else."""
-    from parsimony.estimate.battery.surrogate import Surrogate
-
     from parsimony.estimate.battery import network
     from parsimony.estimate.battery.cell import Cell
+    from parsimony.estimate.battery.surrogate import Surrogate
 
     weights = {name: 0.1 * w.numpy() for name, w in network.initial("merged", 0).items()}
     return Surrogate(Cell(), Box(), "merged", weights)
 
 
 def test_both_samplers_run_and_a_bad_surrogate_is_told(surrogate: Any) -> None:
-    """It knows nothing of k2, so even with its error taken off the posteriors differ."""
+    """It knows nothing of k2; with its error left on, the posteriors differ."""
     every = slice(None, None, 4)
     found = BatteryCalibrator(
-        surrogate, "both", NOISE, chains=2, warmup=30, draws=30
+        surrogate, "both", NOISE, corrected=False, chains=2, warmup=30, draws=30
     ).fit(CURVE.times[every, None], CURVE.voltage[every])  # fmt: skip
     assert found.posterior_.sampler == "NUTS on the surrogate"
     assert found.posterior_.draws.shape == (2, 30, 2)

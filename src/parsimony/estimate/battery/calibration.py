@@ -5,10 +5,10 @@ Prior uniform on the box, V_i normal around the curve V(t_i; k) with standard de
 the solver itself, all walkers in one call, and is the check.
 
 Paper: arXiv 2312.17329, section 2.4 and its repository: target acceptance 0.9, sigma given or by
-bisection. What we do differently: the surrogate's own error at the least-squares point, which one
-call of the solver tells, is taken off its curves (``Nuts`` with ``anchor``); a curve of 100 points
-tells a shift of a tenth of the noise, so an error of the noise's size would move the posterior by
-many of its standard deviations. What it cannot do: noise that is correlated in time, or whose
+bisection. What we do differently: the surrogate's own error, which the solver tells on nine curves
+in one call, is taken off (``Correction``); a curve of 100 points tells a shift of a tenth of the
+noise, so an error of half the noise would move the posterior by several of its standard deviations.
+What it cannot do: noise that is correlated in time, or whose
 standard deviation is a parameter.
 """
 
@@ -23,7 +23,13 @@ import numpy as np
 
 from parsimony.core.errors import InputError, require
 from parsimony.estimate.battery.cell import Box, Cell
-from parsimony.estimate.battery.identifiability import Curves, identify, least_squares, prior_sd
+from parsimony.estimate.battery.identifiability import (
+    Curves,
+    Identifiability,
+    identify,
+    least_squares,
+    prior_sd,
+)
 from parsimony.estimate.battery.posterior import Posterior
 from parsimony.estimate.battery.solver import CELL, solve
 
@@ -36,6 +42,7 @@ ROUNDS = 5
 ACCEPTANCE = 0.9
 """NUTS adapts its step to it."""
 WALKERS = 64
+_REACH = 3.0  # standard errors to which a correction is known
 
 
 def solver_curves(times: Array, cell: Cell = CELL) -> Curves:
@@ -50,6 +57,48 @@ def solver_curves(times: Array, cell: Cell = CELL) -> Curves:
         return solve(parameters, times, cell).voltage
 
     return curves
+
+
+class Correction:
+    """Exact curves less those of the surrogate, as a function of the parameters.
+
+    It is known at nine points, three by three over the part of the box where the posterior may be,
+    and a parabola in each of 1/k1 and 1/k2 between them, in which curves bend least.
+
+    Args:
+        curves: of the surrogate.
+        exact: of the solver.
+        told: what the data can tell; it says how far the posterior may reach.
+    """
+
+    def __init__(self, curves: Curves, exact: Curves, told: Identifiability) -> None:
+        error = np.minimum(told.standard_errors / told.at**2, 1e3)  # of 1/k
+        middle, ends = 1 / told.at, np.stack([1 / told.box.high, 1 / told.box.low])
+        low = np.maximum(middle - _REACH * error, ends[0])
+        high = np.minimum(middle + _REACH * error, ends[1])
+        self.knots = np.stack([low, (low + high) / 2, high])
+        grid = np.stack(np.meshgrid(*self.knots.T, indexing="ij"), -1).reshape(-1, 2)
+        k = np.clip(1 / grid, told.box.low, told.box.high)
+        self.gaps = (exact(k) - curves(k)).reshape(3, 3, -1)
+
+    def __call__(self, k: Any) -> Any:
+        """(..., n) V to add at k (..., 2), in the library of k."""
+        total: Any = 0.0
+        one, other = (self._parabolas(1 / k[..., i : i + 1], self.knots[:, i]) for i in (0, 1))
+        for i in range(3):
+            for j in range(3):
+                total = total + one[i] * other[j] * self.gaps[i, j]
+        return total
+
+    @staticmethod
+    def _parabolas(x: Any, knots: Array) -> list[Any]:
+        """Lagrange's: each is 1 at one knot and 0 at the two others."""
+        a, b, c = knots.tolist()
+        return [
+            (x - b) * (x - c) / ((a - b) * (a - c)),
+            (x - a) * (x - c) / ((b - a) * (b - c)),
+            (x - a) * (x - b) / ((c - a) * (c - b)),
+        ]
 
 
 class Ensemble:
@@ -114,7 +163,6 @@ class Nuts:
     Args:
         curves: voltages (n,) of parameters (2,), of jax arrays.
         box: of the uniform prior.
-        anchor: (n,) V added to every curve; none by default.
         chains: drawn side by side.
         acceptance: that the step is adapted to, in (0, 1).
     """
@@ -125,18 +173,17 @@ class Nuts:
         self,
         curves: Callable[[Any], Any],
         box: Box,
-        anchor: Array | float = 0.0,
         chains: int = 4,
         acceptance: float = ACCEPTANCE,
     ) -> None:
-        self.box, self.anchor, self.chains = box, anchor, chains
+        self.box, self.chains = box, chains
         numpyro = require("numpyro", "estimate")
         infer = require("numpyro.infer", "estimate")
         uniform = numpyro.distributions.Uniform
 
         def model(voltage: Any, sigma: Any) -> None:
             k = numpyro.sample("k", uniform(box.low, box.high).to_event(1))
-            normal = numpyro.distributions.Normal(curves(k) + anchor, sigma)
+            normal = numpyro.distributions.Normal(curves(k), sigma)
             numpyro.sample("V", normal.to_event(1), obs=voltage)
 
         self._curves = curves
@@ -182,7 +229,7 @@ class Nuts:
         )
 
     def _batched(self, parameters: Array) -> Array:
-        return np.stack([np.asarray(self._curves(k)) for k in parameters]) + self.anchor
+        return np.stack([np.asarray(self._curves(k)) for k in parameters])
 
 
 @dataclass(frozen=True)

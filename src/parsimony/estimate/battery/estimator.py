@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -20,6 +21,7 @@ from parsimony.core import artifacts
 from parsimony.core.errors import InputError, nearest
 from parsimony.estimate.battery.calibration import (
     LEAST,
+    Correction,
     Ensemble,
     Nuts,
     Round,
@@ -58,7 +60,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         noise: standard deviation of the noise, V; ``"auto"`` for the paper's bisection.
         box: of the prior; ``None`` for the surrogate's, else k1 in [0.5, 4], k2 in [1, 10].
         kinetics: linear or full; ``None`` for the surrogate's, else linear.
-        anchored: take off the surrogate's own error at the least-squares point.
+        corrected: take off the surrogate's own error, which the solver tells on nine curves.
         chains: of NUTS.
         warmup: steps of each chain or walker that are thrown away; ``None`` for the sampler's.
         draws: of each chain or walker; ``None`` for the sampler's.
@@ -78,6 +80,8 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         sigma_: standard deviation of the noise that was used, V.
         rounds_: of the bisection; empty where the noise was given.
         surrogate_error_: (n,) surrogate less solver at the posterior mean, V, or ``None``.
+        error_left_: mean distance of the curves that were sampled from the solver's, over draws, V;
+            ``None`` where the solver itself was sampled.
         cell_, box_: the physics and the prior.
         times_, voltage_: the data, sorted by time.
     """
@@ -89,7 +93,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         noise: float | Literal["auto"] = "auto",
         box: Box | None = None,
         kinetics: str | None = None,
-        anchored: bool = True,
+        corrected: bool = True,
         chains: int = 4,
         warmup: int | None = None,
         draws: int | None = None,
@@ -101,7 +105,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         self.noise = noise
         self.box = box
         self.kinetics = kinetics
-        self.anchored = anchored
+        self.corrected = corrected
         self.chains = chains
         self.warmup = warmup
         self.draws = draws
@@ -145,12 +149,14 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         times, voltage = self._data(X, y, cell)
         exact = solver_curves(times, cell)
         told = self._identify(exact, voltage, box)
-        curves, anchor = exact, np.zeros(len(times))
-        on_surrogate = surrogate is not None and self.sampler != "solver"
-        if surrogate is not None and on_surrogate:
-            if self.anchored:
-                anchor = (exact(told.at[None]) - surrogate.voltage(told.at, times))[0]
-            curves = _surrogate_curves(surrogate, times, anchor)
+        curves = exact
+        learnt = None if self.sampler == "solver" else surrogate
+        correction = None
+        if learnt is not None:
+            curves = _on(learnt, times)
+            if self.corrected:
+                correction = Correction(curves, exact, told)
+                curves = _sum(curves, correction)
         sigma, rounds = self._noise(curves, voltage, box)
         settings = {
             name: value
@@ -158,15 +164,10 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
             if value is not None
         }
         posteriors: list[Posterior] = []
-        if surrogate is not None and on_surrogate:
-            model = surrogate
-
-            def differentiable(k: Any) -> Any:
-                return model.curve(k, times)
-
-            nuts = Nuts(differentiable, box, anchor, self.chains)
+        if learnt is not None:
+            nuts = Nuts(_one(learnt, times, correction), box, self.chains)
             posteriors.append(nuts.draw(voltage, sigma, seed=self.random_state, **settings))
-        if not on_surrogate or self.sampler == "both":
+        if learnt is None or self.sampler == "both":
             ensemble = Ensemble(exact, box)
             posteriors.append(ensemble.draw(voltage, sigma, seed=self.random_state, **settings))
 
@@ -179,10 +180,13 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         self.parameters_ = self.summary_["estimate"]
         self.standard_errors_ = self.summary_["standard_error"]
         self.intervals_ = self.summary_[["low", "high"]]
-        self.surrogate_error_ = None
+        self.surrogate_error_, self.error_left_ = None, None
         if surrogate is not None:
-            mean = self.posterior_.mean
-            self.surrogate_error_ = (surrogate.voltage(mean, times) - exact(mean[None]))[0]
+            mean = self.posterior_.mean[None]
+            self.surrogate_error_ = (_on(surrogate, times)(mean) - exact(mean))[0]
+        if learnt is not None:
+            some = self.posterior_.thinned(50)
+            self.error_left_ = float(np.abs(curves(some) - exact(some)).mean())
         self.diagnosis_ = [*told.sentences(), *self.posterior_.sentences()]
         if self.check_ is not None and (gaps := self.agreement()).max() > 0.3:
             self.diagnosis_.append(
@@ -254,7 +258,9 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
             }
         if self.surrogate_error_ is not None:
             size = np.abs(self.surrogate_error_)
-            found["surrogate_error_V"] = {"mean": float(size.mean()), "max": float(size.max())}
+            found["surrogate_error_V"] = {
+                "mean": float(size.mean()), "max": float(size.max()), "left": self.error_left_,
+            }  # fmt: skip
         return found
 
     def write(self, folder: Path) -> None:
@@ -343,8 +349,27 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         return find_noise(draw, curves, voltage)
 
 
-def _surrogate_curves(surrogate: Surrogate, times: Array, anchor: Array) -> Curves:
+def _on(surrogate: Surrogate, times: Array) -> Curves:
+    """The surrogate's curves of many parameters, in numpy."""
+
     def curves(parameters: Array) -> Array:
-        return surrogate.voltage(parameters, times) + anchor
+        return surrogate.voltage(parameters, times)
 
     return curves
+
+
+def _sum(one: Curves, other: Curves) -> Curves:
+    def curves(parameters: Array) -> Array:
+        return one(parameters) + other(parameters)
+
+    return curves
+
+
+def _one(surrogate: Surrogate, times: Array, correction: Correction | None) -> Callable[[Any], Any]:
+    """The curve of one pair of parameters, in the library of these."""
+
+    def curve(k: Any) -> Any:
+        found = surrogate.curve(k, times)
+        return found if correction is None else found + correction(k)
+
+    return curve

@@ -83,11 +83,14 @@ def _data(found: BatteryCalibrator) -> Section:
 
 def _surrogate(found: BatteryCalibrator) -> Section:
     size = 1e3 * np.abs(found.surrogate_error_)
-    taken = ", which was taken off its curves" if found.anchored else ""
+    left = ""
+    if found.error_left_ is not None:
+        left = f" The curves that were sampled are {1e3 * found.error_left_:.3f} mV off in the mean"
+        left += ", its error being taken off." if found.corrected else "."
     return Section(
         title="The surrogate",
         text=f"At the posterior mean it is off the solver by {size.mean():.2f} mV in the mean and "
-        f"{size.max():.2f} mV at most{taken}.",
+        f"{size.max():.2f} mV at most.{left}",
         figures=[plots.surrogate_error(found)],
     )
 

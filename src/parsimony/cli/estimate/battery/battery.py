@@ -54,11 +54,11 @@ def command(
             "--kinetics", help="linear or full; the surrogate's, or linear.", show_default=False
         ),
     ] = None,
-    anchor: Annotated[
+    correct: Annotated[
         bool,
         typer.Option(
-            "--anchor/--no-anchor",
-            help="Take off the surrogate's own error at the least-squares point.",
+            "--correct/--no-correct",
+            help="Take off the surrogate's error, which the solver tells on nine curves.",
         ),
     ] = True,
     chains: Annotated[int, typer.Option("--chains", min=2, help="Of NUTS.")] = 4,
@@ -98,7 +98,7 @@ def command(
         raise InputError("--out needs a new or empty folder", got=str(out))
     estimator = BatteryCalibrator(
         surrogate=surrogate, sampler=sampler, noise=volts(noise), kinetics=kinetics,
-        anchored=anchor, chains=chains, warmup=warmup, draws=draws, random_state=seed,
+        corrected=correct, chains=chains, warmup=warmup, draws=draws, random_state=seed,
     )  # fmt: skip
     data = discharge.read(voltage, estimator.physics(), **names(columns))
     X, y = data.times[:, None], data.voltage  # noqa: N806
@@ -166,3 +166,5 @@ def _result(estimator: BatteryCalibrator) -> None:
             f"The surrogate is off the solver by {1e3 * error.mean():.2f} mV in the mean, "
             f"{1e3 * error.max():.2f} mV at most, at the posterior mean"
         )
+    if estimator.error_left_ is not None:
+        print(f"The curves that were sampled are {1e3 * estimator.error_left_:.3f} mV off")
