@@ -186,3 +186,15 @@ def test_the_solver_is_smooth_enough_to_differentiate() -> None:
     step = np.diag(1e-4 * at)
     close = (curves(at + step) - curves(at - step)) / (2e-4 * at)[:, None]
     assert np.allclose(sensitivities(curves, at).T, close, rtol=1e-3, atol=1e-7)
+
+
+def test_draws_are_weighted_to_other_curves(data: np.ndarray) -> None:
+    """Weighted to curves that are moved, they have the mean of the posterior that is moved."""
+    found = Ensemble(toy, BOX).draw(data, SIGMA, draws=200)
+
+    def other(k: Any) -> Any:
+        return toy(k) + 0.002 * TIMES
+
+    assert found.moved(toy, toy, data) == pytest.approx([0, 0], abs=1e-9)
+    exact = np.abs(quadrature(data - 0.002 * TIMES)[0] - quadrature(data)[0]) / found.sd
+    assert found.moved(toy, other, data, 12_800) == pytest.approx(exact, abs=0.05)

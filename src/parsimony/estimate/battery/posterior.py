@@ -150,6 +150,23 @@ class Posterior:
         """(at most count, 2) draws, evenly taken."""
         return self.flat[:: max(1, len(self.flat) // count)][:count]
 
+    def moved(self, curves: Curves, other: Curves, voltage: Array, count: int = _CURVES) -> Array:
+        """(2,) by how many standard deviations the mean moves under other curves.
+
+        The draws are weighted by the ratio of the likelihoods, so the others need no sampler.
+
+        Args:
+            curves: that the draws are of.
+            other: to compare with.
+            voltage: (n,) data, V.
+            count: draws that are used.
+        """
+        k = self.thinned(count)
+        ours, theirs = (((f(k) - voltage) ** 2).sum(axis=1) for f in (curves, other))
+        logs = (ours - theirs) / (2 * self.sigma**2)
+        weights = np.exp(logs - logs.max())
+        return np.abs(weights @ k / weights.sum() - k.mean(axis=0)) / self.sd
+
     def band(
         self, curves: Curves, level: float = 0.95, seed: int = 0
     ) -> tuple[Array, Array, Array]:
