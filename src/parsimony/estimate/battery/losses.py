@@ -61,7 +61,7 @@ class Losses:
     interior: float = 1.0
     boundary: float = 1.0
     data: float = 1e5
-    kinetics: float = 5.0
+    kinetics: float = 10.0
     diffusion: float = 2.0
     centre: float = 1.0
     surface: float = 100.0
@@ -222,12 +222,15 @@ class Objective:
         for sphere in self._spheres:
             state, of, flux = sphere["state"], sphere["of"], sphere["flux"]
             side = "anode" if state == "c_a" else "cathode"
-            diffusivity = cell.D_a if state == "c_a" else lambda c, k2=p.k[:, 1:]: cell.D_c(c, k2)
             values = level.at(sphere["values"], weights)
             surface[state] = values[:n]
             c = level.at(sphere["inside"], weights)
-            d, d_r = torch.func.jvp(diffusivity, (c.value,), (c.r,))
-            change = c.t - d * c.rr - (2 * d / sphere["r"] + d_r) * c.r
+            d, d_c = (
+                (cell.D_a(c.value), cell.D_a_slope(c.value))
+                if state == "c_a"
+                else (cell.D_c(c.value, p.k[:, 1:]), cell.D_c_slope(c.value, p.k[:, 1:]))
+            )
+            change = c.t - d * c.rr - (2 * d / sphere["r"] + d_c * c.r) * c.r
             scale = level.scale(state)
             inside = losses.diffusion * _RATE / scale * change
             found[f"{side} diffusion"] = ("interior", inside)
