@@ -23,12 +23,13 @@ class Reference:
     Args:
         cell: constants, properties and kinetics.
         points: radial points of each sphere.
+        tolerance: relative, of the steps in time; the absolute one is a hundredth of it.
 
     Raises:
         MissingExtraError: pybamm is not installed.
     """
 
-    def __init__(self, cell: Cell = CELL, points: int = 100) -> None:
+    def __init__(self, cell: Cell = CELL, points: int = 100, tolerance: float = 1e-8) -> None:
         self._pybamm = require("pybamm", "peers")
         kinetics = {"thermal": "isothermal", "intercalation kinetics": _KINETICS[cell.kinetics]}
         pybamm = self._pybamm
@@ -36,7 +37,9 @@ class Reference:
             pybamm.lithium_ion.SPM(kinetics),
             parameter_values=self._values(cell),
             var_pts={"x_n": 5, "x_s": 5, "x_p": 5, "r_n": points, "r_p": points},
-            solver=pybamm.IDAKLUSolver(rtol=1e-8, atol=1e-10, output_variables=["Voltage [V]"]),
+            solver=pybamm.IDAKLUSolver(
+                rtol=tolerance, atol=tolerance / 100, output_variables=["Voltage [V]"]
+            ),
         )
 
     def voltage(self, parameters: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -79,14 +82,14 @@ class Reference:
             "Reference temperature [K]": cell.temperature,
             "Lower voltage cut-off [V]": 1.0,
             "Upper voltage cut-off [V]": 6.0,
-            "Negative electrode exchange-current density [A.m-2]": lambda c_e, c, c_max, T: (
+            "Negative electrode exchange-current density [A.m-2]": lambda c_e, c, c_max, kelvin: (
                 k1 * curves.i0_a(c / c_max, cell.anode.c_max, cell.electrolyte)
             ),
-            "Positive electrode exchange-current density [A.m-2]": lambda c_e, c, c_max, T: (
+            "Positive electrode exchange-current density [A.m-2]": lambda c_e, c, c_max, kelvin: (
                 curves.i0_c(c / c_max, cell.electrolyte)
             ),
-            "Negative particle diffusivity [m2.s-1]": lambda x, T: curves.D_a(x),
-            "Positive particle diffusivity [m2.s-1]": lambda x, T: k2 * curves.D_c(x),
+            "Negative particle diffusivity [m2.s-1]": lambda x, kelvin: curves.D_a(x),
+            "Positive particle diffusivity [m2.s-1]": lambda x, kelvin: k2 * curves.D_c(x),
             "Negative electrode OCP [V]": curves.U_a,
             "Positive electrode OCP [V]": curves.U_c,
         }

@@ -14,6 +14,7 @@ that changes, or a temperature.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -101,23 +102,16 @@ def solve(
         raise InputError("radii must be shares of R_s in [0, 1]", got=r.tolist()[:3])
     if cells < 3 or steps < 4:
         raise InputError("a solution needs 3 cells and 4 steps or more", got=(cells, steps))
-    for name, electrode, flux in (
-        ("anode", cell.anode, cell.j_a),
-        ("cathode", cell.cathode, cell.j_c),
-    ):
-        if not 0 < electrode.mean(flux, t.max()) < electrode.c_max:
-            end = (
-                (electrode.c_0 - (0 if flux > 0 else electrode.c_max)) * electrode.radius / 3 / flux
-            )
+    for name, of, flux in (("anode", cell.anode, cell.j_a), ("cathode", cell.cathode, cell.j_c)):
+        if not 0 < of.mean(flux, t.max()) < of.c_max:
+            end = (of.c_0 - (0 if flux > 0 else of.c_max)) * of.radius / 3 / flux
             raise InputError(
-                f"the last time must come before the {name} is used up at {end:.0f} s", got=t.max(),
+                f"the last time must come before the {name} is used up at {end:.0f} s",
+                got=float(t.max()),
                 hint=f"A discharge at 2C is asked for up to {HORIZON:g} s",
-            )  # fmt: skip
+            )
 
-    def anode(c: Array) -> Array:
-        return cell.D_a(c)
-
-    surface_a, inside_a = _sphere(cell.anode, cell.j_a, anode, 1, t, r, cells, steps)
+    surface_a, inside_a = _anode(cell, tuple(t.tolist()), tuple(r.tolist()), cells, steps)
     parts = []
     for start in range(0, len(k), _TOGETHER):
         k2 = k[start : start + _TOGETHER, 1:]
@@ -131,9 +125,21 @@ def solve(
     phi_e = cell.electrolyte_potential(surface_a, k1)
     voltage = cell.voltage(surface_a, surface_c, k1)
     if not np.isfinite(voltage).all():
-        at = t[~np.isfinite(voltage).all(axis=0)].min()
+        at = float(t[~np.isfinite(voltage).all(axis=0)].min())
         raise InputError("the surface of an electrode is used up before the last time", got=at)
     return Solution(k, t, voltage, phi_e, surface_a[0], surface_c, inside_a[0], inside_c)
+
+
+@functools.lru_cache(maxsize=16)
+def _anode(
+    cell: Cell, times: tuple[float, ...], radii: tuple[float, ...], cells: int, steps: int
+) -> tuple[Array, Array]:
+    """The anode, which no parameter changes; read-only, since a sampler asks for it each time."""
+    at, share = np.array(times), np.array(radii)
+    found = _sphere(cell.anode, cell.j_a, cell.D_a, 1, at, share, cells, steps)
+    for values in found:
+        values.setflags(write=False)
+    return found
 
 
 def _sphere(

@@ -66,13 +66,22 @@ class Request:
     seed: int = 0
 
 
+def check(request: Request) -> None:
+    """Refuse, before a folder is made, what cannot be trained.
+
+    Raises:
+        InputError: a setting is at fault.
+    """
+    _steps(request, plain=True)
+
+
 def build(request: Request, folder: Path, console: Console) -> dict[str, Any]:
     """Train a surrogate into a new run folder; returns ``result.json``.
 
     Raises:
         InputError: a setting is at fault, or a loss is not finite.
     """
-    _steps(request, plain=True)  # refuses before a folder is made
+    check(request)
     run = Run.create(folder, provenance(request, Request()), request.seed)
     with run.locked():
         return _carry_out(run, request, console)
