@@ -89,6 +89,16 @@ def test_numpy_torch_and_jax_agree(cell: Cell) -> None:
         assert a.shape == (20,)
 
 
+@pytest.mark.parametrize("cell", [CELL, Cell("simple")])
+def test_slopes_of_the_diffusivities(cell: Cell) -> None:
+    c = torch.linspace(15, 45, 9, dtype=torch.float64, requires_grad=True)
+    (want,) = torch.autograd.grad(cell.D_c(c, 2.0).sum(), c)
+    assert torch.allclose(cell.D_c_slope(c, 2.0), want, rtol=1e-8, atol=0)
+    c = (c / 2).detach().requires_grad_()
+    (want,) = torch.autograd.grad(cell.D_a(c).sum(), c)
+    assert torch.equal(cell.D_a_slope(c), want)
+
+
 def test_concentrations_are_clipped() -> None:
     assert CELL.U_a(-1.0) == CELL.U_a(0.0)
     assert CELL.U_c(60.0) == CELL.U_c(CATHODE.c_max)

@@ -69,6 +69,7 @@ _D_C = (
     10576.36028329000, -12683.24548348120, 5016.272167775530, 982.4896659649480,
     -1502.439339070900, 472.3709304247700, -65.26092046397090,
 )  # fmt: skip
+_D_C_SLOPE = tuple((10 - i) * c for i, c in enumerate(_D_C[:-1]))
 # Powers 5 to 0 of the stoichiometry.
 _I0_C = (
     16.50452829641290, -75.23567141488800, 124.0524690073040, -94.16571081287610,
@@ -102,6 +103,8 @@ class Properties:
     Args:
         D_a: diffusivity of the anode from x, m2/s.
         D_c: diffusivity of the cathode at k2 = 1 from x, m2/s.
+        D_a_slope: dD_a/dx, m2/s.
+        D_c_slope: dD_c/dx at k2 = 1, m2/s.
         i0_a: exchange current density of the anode at k1 = 1 from (x, c_max, c_e), A/m2.
         i0_c: exchange current density of the cathode from (x, c_e), A/m2.
         U_a: equilibrium potential of the anode from x, V.
@@ -110,6 +113,8 @@ class Properties:
 
     D_a: Callable[[Any], Any]
     D_c: Callable[[Any], Any]
+    D_a_slope: Callable[[Any], Any]
+    D_c_slope: Callable[[Any], Any]
     i0_a: Callable[[Any, float, float], Any]
     i0_c: Callable[[Any, float], Any]
     U_a: Callable[[Any], Any]
@@ -120,10 +125,16 @@ def _exchange_a(x: Any, c_max: float, c_e: float) -> Any:
     return namespace(x).sqrt(x * (1 - x)) * (2.5 * 0.27 * math.sqrt(c_e) * c_max)
 
 
+def _diffusivity_c(x: Any) -> Any:
+    return namespace(x).exp(math.log(10) * horner(_D_C, x)) * 2.25
+
+
 PROPERTIES = {
     "full": Properties(
         D_a=lambda x: 3e-14 + 0 * x,
-        D_c=lambda x: namespace(x).exp(math.log(10) * horner(_D_C, x)) * 2.25,
+        D_c=_diffusivity_c,
+        D_a_slope=lambda x: 0 * x,
+        D_c_slope=lambda x: _diffusivity_c(x) * math.log(10) * horner(_D_C_SLOPE, x),
         i0_a=_exchange_a,
         i0_c=lambda x, c_e: horner(_I0_C, x) * (9 * math.sqrt(c_e / 1.2)),
         U_a=lambda x: horner(_U_A, x),
@@ -132,6 +143,8 @@ PROPERTIES = {
     "simple": Properties(
         D_a=lambda x: 3e-14 + 0 * x,
         D_c=lambda x: 3.5e-15 + 0 * x,
+        D_a_slope=lambda x: 0 * x,
+        D_c_slope=lambda x: 0 * x,
         i0_a=lambda x, c_max, c_e: 2.0 + 0 * x,
         i0_c=lambda x, c_e: 3.0 + 0 * x,
         U_a=lambda x: 0.2 - 0.2 * x,
@@ -268,6 +281,14 @@ class Cell:
     def D_c(self, c: Any, k2: Any) -> Any:
         """Diffusivity in the cathode at concentration c, m2/s; k2 is its factor."""
         return k2 * self._set.D_c(_share(c, self.cathode))
+
+    def D_a_slope(self, c: Any) -> Any:
+        """dD_a/dc at concentration c, m5/kmol/s."""
+        return self._set.D_a_slope(_share(c, self.anode)) / self.anode.c_max
+
+    def D_c_slope(self, c: Any, k2: Any) -> Any:
+        """dD_c/dc at concentration c, m5/kmol/s."""
+        return k2 * self._set.D_c_slope(_share(c, self.cathode)) / self.cathode.c_max
 
     def i0_a(self, c: Any, k1: Any) -> Any:
         """Exchange current density of the anode at surface concentration c, A/m2."""

@@ -76,16 +76,20 @@ class Errors:
     curve: np.ndarray
 
 
-def errors(surrogate: Surrogate, curves: int = 64, seed: int = 1) -> Errors:
+UNSEEN = 64
+"""Curves that errors are measured on."""
+
+
+def errors(surrogate: Surrogate, curves: int | None = None, seed: int = 1) -> Errors:
     """Errors against the solver on curves at parameters drawn uniformly from the box.
 
     Args:
         surrogate: under test.
-        curves: how many; a box of one point is tested there alone.
+        curves: how many, by default ``UNSEEN``; a box of one point is tested there alone.
         seed: of the draw.
     """
     box, times = surrogate.box, np.linspace(0, surrogate.horizon, 136)
-    k = np.random.default_rng(seed).uniform(box.low, box.high, (curves, 2))
+    k = np.random.default_rng(seed).uniform(box.low, box.high, (curves or UNSEEN, 2))
     k = np.unique(k, axis=0)
     truth = solve(k, times, surrogate.cell).voltage
     away = 1000 * np.abs(surrogate.voltage(k, times) - truth)

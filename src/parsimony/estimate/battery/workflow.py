@@ -160,6 +160,7 @@ def _steps(request: Request, plain: bool = False) -> list[Step]:
         boundary=request.boundary, seed=request.seed,
     )  # fmt: skip
     simulated.parameters(Box(), request.curves or 1)
+    Box().shrunk(request.share)
 
     def step(cell: Cell, share: float, horizon: float) -> Step:
         data = None
