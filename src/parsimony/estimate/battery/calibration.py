@@ -5,7 +5,7 @@ Prior uniform on the box, V_i normal around the curve V(t_i; k) with standard de
 the solver itself, all walkers in one call, and is the check.
 
 Paper: arXiv 2312.17329, section 2.4 and its repository: target acceptance 0.9, sigma given or by
-bisection. What we do differently: the surrogate's own error, which the solver tells on nine curves
+bisection. What we do differently: the surrogate's own error, which the solver tells on 25 curves
 in one call, is taken off (``Correction``); a curve of 100 points tells a shift of a tenth of the
 noise, so an error of half the noise would move the posterior by several of its standard deviations.
 What it cannot do: noise that is correlated in time, or whose
@@ -42,6 +42,8 @@ ROUNDS = 5
 ACCEPTANCE = 0.9
 """NUTS adapts its step to it."""
 WALKERS = 64
+SIDE = 5
+"""Points of a ``Correction`` in each direction."""
 _REACH = 3.0  # standard errors to which a correction is known
 
 
@@ -62,43 +64,44 @@ def solver_curves(times: Array, cell: Cell = CELL) -> Curves:
 class Correction:
     """Exact curves less those of the surrogate, as a function of the parameters.
 
-    It is known at nine points, three by three over the part of the box where the posterior may be,
-    and a parabola in each of 1/k1 and 1/k2 between them, in which curves bend least.
+    It is known on a square of points over the part of the box where the posterior may be, and a
+    polynomial in 1/k1 and 1/k2 between them, in which curves bend least.
 
     Args:
         curves: of the surrogate.
         exact: of the solver.
         told: what the data can tell; it says how far the posterior may reach.
+        side: points in each direction, at Chebyshev's places.
     """
 
-    def __init__(self, curves: Curves, exact: Curves, told: Identifiability) -> None:
+    def __init__(
+        self, curves: Curves, exact: Curves, told: Identifiability, side: int = SIDE
+    ) -> None:
         error = np.minimum(told.standard_errors / told.at**2, 1e3)  # of 1/k
-        middle, ends = 1 / told.at, np.stack([1 / told.box.high, 1 / told.box.low])
-        low = np.maximum(middle - _REACH * error, ends[0])
-        high = np.minimum(middle + _REACH * error, ends[1])
-        self.knots = np.stack([low, (low + high) / 2, high])
+        middle = 1 / told.at
+        low = np.maximum(middle - _REACH * error, 1 / told.box.high)
+        high = np.minimum(middle + _REACH * error, 1 / told.box.low)
+        place = (1 - np.cos(np.pi * (np.arange(side) + 0.5) / side)) / 2
+        self.knots = low + (high - low) * place[:, None]
         grid = np.stack(np.meshgrid(*self.knots.T, indexing="ij"), -1).reshape(-1, 2)
-        k = np.clip(1 / grid, told.box.low, told.box.high)
-        self.gaps = (exact(k) - curves(k)).reshape(3, 3, -1)
+        self.gaps = (exact(1 / grid) - curves(1 / grid)).reshape(side, side, -1)
 
     def __call__(self, k: Any) -> Any:
         """(..., n) V to add at k (..., 2), in the library of k."""
-        total: Any = 0.0
-        one, other = (self._parabolas(1 / k[..., i : i + 1], self.knots[:, i]) for i in (0, 1))
-        for i in range(3):
-            for j in range(3):
-                total = total + one[i] * other[j] * self.gaps[i, j]
-        return total
+        one, other = (_lagrange(1 / k[..., i : i + 1], self.knots[:, i]) for i in (0, 1))
+        rows = [sum(b * gap for b, gap in zip(other, row, strict=True)) for row in self.gaps]
+        return sum(a * row for a, row in zip(one, rows, strict=True))
 
-    @staticmethod
-    def _parabolas(x: Any, knots: Array) -> list[Any]:
-        """Lagrange's: each is 1 at one knot and 0 at the two others."""
-        a, b, c = knots.tolist()
-        return [
-            (x - b) * (x - c) / ((a - b) * (a - c)),
-            (x - a) * (x - c) / ((b - a) * (b - c)),
-            (x - a) * (x - b) / ((c - a) * (c - b)),
-        ]
+
+def _lagrange(x: Any, knots: Array) -> list[Any]:
+    """At x, the polynomials that are 1 at one knot and 0 at the others."""
+    found = []
+    for i, knot in enumerate(knots.tolist()):
+        value: Any = 1.0
+        for other in np.delete(knots, i).tolist():
+            value = value * ((x - other) / (knot - other))
+        found.append(value)
+    return found
 
 
 class Ensemble:
@@ -177,20 +180,22 @@ class Nuts:
         acceptance: float = ACCEPTANCE,
     ) -> None:
         self.box, self.chains = box, chains
-        numpyro = require("numpyro", "estimate")
+        jax, numpyro = require("jax", "estimate"), require("numpyro", "estimate")
         infer = require("numpyro.infer", "estimate")
         uniform = numpyro.distributions.Uniform
 
         def model(voltage: Any, sigma: Any) -> None:
-            k = numpyro.sample("k", uniform(box.low, box.high).to_event(1))
-            normal = numpyro.distributions.Normal(curves(k), sigma)
+            # Uniform in k is 1/x^2 in x = 1/k, in which the curves are nearly straight.
+            x = numpyro.sample("x", uniform(1 / box.high, 1 / box.low).to_event(1))
+            numpyro.factor("uniform in k", -2 * jax.numpy.log(x).sum())
+            normal = numpyro.distributions.Normal(curves(1 / x), sigma)
             numpyro.sample("V", normal.to_event(1), obs=voltage)
 
         self._curves = curves
-        self._kernel = infer.NUTS(model, target_accept_prob=acceptance)
+        self._kernel = infer.NUTS(model, target_accept_prob=acceptance, dense_mass=True)
 
     def draw(
-        self, voltage: Array, sigma: float, *, warmup: int = 500, draws: int = 1000, seed: int = 0
+        self, voltage: Array, sigma: float, *, warmup: int = 400, draws: int = 600, seed: int = 0
     ) -> Posterior:
         """Sample, from points around the least squares twice as wide as the information says.
 
@@ -206,8 +211,8 @@ class Nuts:
         jax = require("jax", "estimate")
         infer = require("numpyro.infer", "estimate")
         began = time.perf_counter()
-        low, high = self.box.low, self.box.high
-        start = starts(self._batched, voltage, 2 * sigma, self.box, self.chains, seed)
+        low, high = 1 / self.box.high, 1 / self.box.low
+        start = 1 / starts(self._batched, voltage, 2 * sigma, self.box, self.chains, seed)
         share = (start - low) / (high - low)
         with jax.enable_x64(True):
             mcmc = infer.MCMC(
@@ -216,10 +221,10 @@ class Nuts:
             )  # fmt: skip
             mcmc.run(
                 jax.random.key(seed), jax.numpy.asarray(voltage), sigma,
-                init_params={"k": jax.numpy.log(share / (1 - share))},
+                init_params={"x": jax.numpy.log(share / (1 - share))},
                 extra_fields=("accept_prob", "diverging"),
             )  # fmt: skip
-            chains = np.asarray(mcmc.get_samples(group_by_chain=True)["k"])
+            chains = 1 / np.asarray(mcmc.get_samples(group_by_chain=True)["x"])
             extra = mcmc.get_extra_fields()
             acceptance = float(np.mean(extra["accept_prob"]))
             divergences = int(np.sum(extra["diverging"]))

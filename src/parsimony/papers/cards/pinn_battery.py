@@ -12,6 +12,9 @@ from parsimony.papers.claim import Measurement, claim
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+
+    from parsimony.estimate.battery.estimator import BatteryCalibrator
     from parsimony.estimate.battery.hierarchy import Step
     from parsimony.estimate.battery.surrogate import Surrogate
 
@@ -653,4 +656,112 @@ def nine_curves() -> Measurement:
         value, interval,
         f"{len(SEEDS)} seeds, 64 curves; worst curve {worst:.2f} mV; 20 epochs of Adam, 1,000 "
         f"steps of L-BFGS, with the equations and conservation; {CURRENT}",
+    )  # fmt: skip
+
+
+SIGMA = 0.003
+NOISE = "100 voltages of k1 = k2 = 2 with 3 mV of noise, 3 seeds of it"
+
+
+@functools.cache
+def _calibrated(seed: int) -> BatteryCalibrator:
+    """NUTS on the surrogate, and the ensemble on the solver, at a seed of the noise."""
+    from parsimony.estimate.battery.discharge import simulate
+    from parsimony.estimate.battery.estimator import BatteryCalibrator
+
+    data = simulate((2.0, 2.0), noise=SIGMA, seed=seed)
+    calibrator = BatteryCalibrator(_surrogate(0), "both", SIGMA, random_state=seed)
+    return calibrator.fit(data.times[:, None], data.voltage)
+
+
+@claim(
+    name="calibration-covers",
+    statement="Intervals of 95 % hold the true parameters.",
+    published=1.0,
+    source="derived",
+    unit="share of intervals",
+    direction="equal",
+    level="cpu",
+)
+def calibration_covers() -> Measurement:
+    held = [
+        low <= 2 <= high
+        for seed in SEEDS
+        for _, low, high in _calibrated(seed).intervals_.itertuples()
+    ]
+    note = f"{sum(held)} of {len(held)} intervals of NUTS on the surrogate; {NOISE}"
+    return Measurement(sum(held) / len(held), note=note)
+
+
+@claim(
+    name="calibration-solver",
+    statement="Posterior means agree with those of a sampler on the solver itself.",
+    published=0.3,
+    source="derived",
+    unit="posterior standard deviations, greatest",
+    direction="at most",
+    level="cpu",
+)
+def calibration_solver() -> Measurement:
+    found = [_calibrated(seed) for seed in SEEDS]
+    gaps = [float(gap) for one in found for gap in one.agreement()]
+    error = 1000 * max(abs(one.surrogate_error_).mean() for one in found)
+    left = 1000 * max(one.error_left_ for one in found)
+    return Measurement(
+        max(gaps), (min(gaps), max(gaps)),
+        f"the interval is the range of k1 and k2 over the seeds; {NOISE}; the surrogate's error, "
+        f"{error:.2f} mV, was taken off on 25 curves, which leaves {left:.3f} mV",
+    )  # fmt: skip
+
+
+@claim(
+    name="calibration-pybamm",
+    statement="The solver's posterior means are those that PyBaMM's curves give.",
+    published=0.3,
+    source="derived",
+    unit="posterior standard deviations, greatest",
+    direction="at most",
+    level="cpu",
+)
+def calibration_pybamm() -> Measurement:
+    from parsimony.estimate.battery.calibration import solver_curves
+    from parsimony.estimate.battery.pybamm_reference import Reference
+
+    reference, gaps = Reference(), []
+    for seed in SEEDS:
+        one = _calibrated(seed)
+        times, voltage = one.times_, one.voltage_
+
+        def theirs(k: np.ndarray, times: np.ndarray = times) -> np.ndarray:
+            return reference.voltage(k, times)
+
+        moved = one.check_.moved(solver_curves(times), theirs, voltage, 200)
+        gaps += moved.tolist()
+    return Measurement(
+        max(gaps), (min(gaps), max(gaps)),
+        f"200 draws of the solver's posterior, weighted by PyBaMM's likelihood; {NOISE}",
+    )  # fmt: skip
+
+
+@claim(
+    name="speed-pybamm",
+    statement="Voltage curves of the surrogate beside those of warm PyBaMM, 100 at once.",
+    published=10.0,
+    source="derived",
+    unit="ratio of processor time",
+    direction="at least",
+    level="cpu",
+)
+def speed_pybamm() -> Measurement:
+    import statistics
+
+    from parsimony.estimate.battery import speed
+    from parsimony.estimate.battery.pybamm_reference import Reference
+
+    reference = Reference(points=20, tolerance=1e-4)
+    found = speed.ratios(_surrogate(0).voltage, reference.voltage, 100)
+    return Measurement(
+        statistics.median(found), (min(found), max(found)),
+        f"median and range of {len(found)} turns; 100 times a curve, one thread, PyBaMM with 20 "
+        "radial points, its default tolerances and all 100 parameter values in one call",
     )  # fmt: skip
