@@ -178,6 +178,7 @@ def surrogate() -> Any:
     return Surrogate(Cell(), Box(), "merged", weights)
 
 
+@pytest.mark.slow
 def test_both_samplers_run_and_a_bad_surrogate_is_told(surrogate: Any) -> None:
     """It knows nothing of k2; with its error left on, the posteriors differ."""
     every = slice(None, None, 4)

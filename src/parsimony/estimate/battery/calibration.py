@@ -195,7 +195,7 @@ class Nuts:
         self._kernel = infer.NUTS(model, target_accept_prob=acceptance, dense_mass=True)
 
     def draw(
-        self, voltage: Array, sigma: float, *, warmup: int = 400, draws: int = 600, seed: int = 0
+        self, voltage: Array, sigma: float, *, warmup: int = 400, draws: int = 1000, seed: int = 0
     ) -> Posterior:
         """Sample, from points around the least squares twice as wide as the information says.
 
