@@ -111,9 +111,7 @@ def test_the_level_below_is_worked_out_once_and_right() -> None:
     assert torch.allclose(high.at(site), low.at(low.site("c_c", p.t, p.k, site.r * 4e-6)))
 
 
-@pytest.mark.parametrize(
-    ("state", "name"), [("c_a", "anode diffusion"), ("V", "cathode kinetics")]
-)
+@pytest.mark.parametrize(("state", "name"), [("c_a", "anode diffusion"), ("V", "cathode kinetics")])
 def test_a_loss_that_is_not_finite_names_its_term(state: str, name: str) -> None:
     broken = dict(LEVEL.weights)
     broken[f"{state}.out.bias"] = torch.full((1,), float("nan"), dtype=torch.float64)

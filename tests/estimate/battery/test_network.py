@@ -89,7 +89,7 @@ def test_jets_carry_the_derivatives_of_autograd(kind: str, parts: int) -> None:
 
 
 def test_arithmetic_of_jets() -> None:
-    tk, r = inputs()
+    _, r = inputs()
     x = Jet.of(r, 1.0, 0.5, 4)
     square = (1.0 - x) * (2.0 * x) + 3.0
     assert torch.allclose(square.value, (1 - r) * 2 * r + 3)

@@ -138,12 +138,12 @@ def test_saving_keeps_every_level(level: Surrogate, tmp_path: Path) -> None:
 
 
 def test_loading_refuses_what_is_not_whole(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="folder with a surrogate.json"):
+    with pytest.raises(ArtifactError, match=r"folder with a surrogate\.json"):
         Surrogate.load(tmp_path / "none")
     folder = tmp_path / "s"
     TWO.save(folder)
     (folder / "manifest.json").unlink()
-    with pytest.raises(ArtifactError, match="manifest.json must exist"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json must exist"):
         Surrogate.load(folder)
     TWO.save(folder)
     told = (folder / "surrogate.json").read_text()
