@@ -344,7 +344,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         walkers = Ensemble(curves, box, walkers=32)
 
         def draw(sigma: float) -> Posterior:
-            return walkers.draw(voltage, sigma, warmup=10, draws=20, seed=self.random_state)
+            return walkers.draw(voltage, sigma, warmup=8, draws=12, seed=self.random_state)
 
         return find_noise(draw, curves, voltage)
 
