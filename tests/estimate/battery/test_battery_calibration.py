@@ -78,7 +78,7 @@ def test_nuts_agrees_with_quadrature(data: np.ndarray) -> None:
     k = np.random.default_rng(0).uniform(BOX.low, BOX.high, (50, 2))
     low, high = correction.ends.T
     k = k[((1 / k >= low) & (1 / k <= high)).all(axis=1)]
-    assert len(k) > 20 and np.allclose(off(k) + correction(k), toy(k), atol=1e-9)
+    assert len(k) > 10 and np.allclose(off(k) + correction(k), toy(k), atol=1e-9)
     # Beyond its reach it is that of the end.
     far = np.array([[1e3, 1e3]])
     assert np.allclose(correction(far), correction(1 / low[None]))
