@@ -5,7 +5,7 @@ Prior uniform on the box, V_i normal around the curve V(t_i; k) with standard de
 the solver itself, all walkers in one call, and is the check.
 
 Paper: arXiv 2312.17329, section 2.4 and its repository: target acceptance 0.9, sigma given or by
-bisection. What we do differently: the surrogate's own error, which the solver tells on 25 curves
+bisection. What we do differently: the surrogate's own error, which the solver tells on 36 curves
 in one call, is taken off (``Correction``); a curve of 100 points tells a shift of a tenth of the
 noise, so an error of half the noise would move the posterior by several of its standard deviations.
 What it cannot do: noise that is correlated in time, or whose
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from parsimony.core.errors import InputError, require
-from parsimony.estimate.battery.cell import Box, Cell
+from parsimony.estimate.battery.cell import Box, Cell, namespace
 from parsimony.estimate.battery.identifiability import (
     Curves,
     Identifiability,
@@ -42,9 +42,9 @@ ROUNDS = 5
 ACCEPTANCE = 0.9
 """NUTS adapts its step to it."""
 WALKERS = 64
-SIDE = 5
+SIDE = 6
 """Points of a ``Correction`` in each direction."""
-_REACH = 3.0  # standard errors to which a correction is known
+_REACH = 5.0  # standard errors to which a correction is known
 
 
 def solver_curves(times: Array, cell: Cell = CELL) -> Curves:
@@ -82,13 +82,20 @@ class Correction:
         low = np.maximum(middle - _REACH * error, 1 / told.box.high)
         high = np.minimum(middle + _REACH * error, 1 / told.box.low)
         place = (1 - np.cos(np.pi * (np.arange(side) + 0.5) / side)) / 2
+        self.ends = np.stack([low, high], axis=1)
         self.knots = low + (high - low) * place[:, None]
         grid = np.stack(np.meshgrid(*self.knots.T, indexing="ij"), -1).reshape(-1, 2)
         self.gaps = (exact(1 / grid) - curves(1 / grid)).reshape(side, side, -1)
 
     def __call__(self, k: Any) -> Any:
         """(..., n) V to add at k (..., 2), in the library of k."""
-        one, other = (_lagrange(1 / k[..., i : i + 1], self.knots[:, i]) for i in (0, 1))
+        # Beyond its reach it stays as it is at the end: a polynomial would run away.
+        one, other = (
+            _lagrange(
+                namespace(k).clip(1 / k[..., i : i + 1], *self.ends[i].tolist()), self.knots[:, i]
+            )
+            for i in (0, 1)
+        )
         rows = [sum(b * gap for b, gap in zip(other, row, strict=True)) for row in self.gaps]
         return sum(a * row for a, row in zip(one, rows, strict=True))
 

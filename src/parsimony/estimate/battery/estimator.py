@@ -60,7 +60,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         noise: standard deviation of the noise, V; ``"auto"`` for the paper's bisection.
         box: of the prior; ``None`` for the surrogate's, else k1 in [0.5, 4], k2 in [1, 10].
         kinetics: linear or full; ``None`` for the surrogate's, else linear.
-        corrected: take off the surrogate's own error, which the solver tells on 25 curves.
+        corrected: take off the surrogate's own error, which the solver tells on 36 curves.
         chains: of NUTS.
         warmup: steps of each chain or walker that are thrown away; ``None`` for the sampler's.
         draws: of each chain or walker; ``None`` for the sampler's.
@@ -344,7 +344,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         walkers = Ensemble(curves, box, walkers=32)
 
         def draw(sigma: float) -> Posterior:
-            return walkers.draw(voltage, sigma, warmup=10, draws=20, seed=self.random_state)
+            return walkers.draw(voltage, sigma, warmup=8, draws=12, seed=self.random_state)
 
         return find_noise(draw, curves, voltage)
 

@@ -712,7 +712,7 @@ def calibration_solver() -> Measurement:
     return Measurement(
         max(gaps), (min(gaps), max(gaps)),
         f"the interval is the range of k1 and k2 over the seeds; {NOISE}; the surrogate's error, "
-        f"{error:.2f} mV, was taken off on 25 curves, which leaves {left:.3f} mV",
+        f"{error:.2f} mV, was taken off on 36 curves, which leaves {left:.3f} mV",
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def command(
         bool,
         typer.Option(
             "--correct/--no-correct",
-            help="Take off the surrogate's error, which the solver tells on 25 curves.",
+            help="Take off the surrogate's error, which the solver tells on 36 curves.",
         ),
     ] = True,
     chains: Annotated[int, typer.Option("--chains", min=2, help="Of NUTS.")] = 4,
