@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from types import ModuleType
 from typing import Annotated
 
 import pytest
@@ -61,3 +64,31 @@ def test_the_help_shows_the_options_and_the_commands_below(
     app(["adapt", "methods", "--help"], prog_name="p", standalone_mode=False)
     shown = " ".join(capsys.readouterr().out.split())
     assert shown.startswith("Usage: p adapt methods [OPTIONS] Name the methods.")
+
+
+def test_a_package_of_verbs_may_hold_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``outer`` only holds; ``outer middle`` does something itself and has ``below`` below it."""
+    main = importlib.import_module("parsimony.cli.main")
+    modules = {
+        name: ModuleType(name, says)
+        for name, says in {
+            "parsimony.cli.outer": "Outer: holds others.",
+            "parsimony.cli.outer.middle": "",
+            "parsimony.cli.outer.middle.middle": "",
+            "parsimony.cli.outer.middle.below_it": "",
+            "parsimony.cli.outer.plain": "",
+        }.items()
+    }
+    ran: list[str] = []
+    for name, module in modules.items():
+        if name.count(".") > 2 and name != "parsimony.cli.outer.middle":
+            module.command = lambda name=name: ran.append(name.rpartition(".")[2])  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, module)
+    holds = {"outer": ["middle", "plain"], "middle": ["middle", "below_it"]}
+    own = {"parsimony.cli.outer": "outer", "parsimony.cli.outer.middle": "middle"}
+    monkeypatch.setattr(main, "_inside", lambda m: holds.get(own.get(m.__name__, ""), []))
+    monkeypatch.setattr(main, "verbs", lambda: ["outer"])
+    app = main.build()
+    for words in ("outer middle", "outer middle below-it", "outer plain"):
+        app(words.split(), standalone_mode=False)
+    assert ran == ["middle", "below_it", "plain"]

@@ -31,7 +31,7 @@ def check(words: list[str], commands: dict[str, TyperCommand], targets: set[str]
         return f"make has no target {unknown[0]}" if unknown else ""
     if program != "parsimony" or arguments == ["--help"]:
         return ""
-    for length in (2, 1):
+    for length in (3, 2, 1):
         command = commands.get(" ".join(arguments[:length]))
         if command is not None:
             context = typer.Context(command)

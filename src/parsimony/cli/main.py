@@ -11,7 +11,7 @@ import json
 import os
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -43,7 +43,7 @@ def build() -> typer.Typer:
 
     A verb module defines ``app`` (a group of commands) or ``command``. A verb that is a package
     has the ``command`` of the file that has its name, where there is one, and those of its other
-    files as commands below.
+    files as commands below; one that only holds others may hold packages like itself.
     """
     app = typer.Typer(
         name="parsimony",
@@ -64,28 +64,29 @@ def build() -> typer.Typer:
         """Spend a model's parameters well."""
 
     for verb in verbs():
-        module = importlib.import_module(f"parsimony.cli.{verb}")
-        if hasattr(module, "app"):
-            app.add_typer(module.app, name=verb)
-            continue
-        below = {
-            name: importlib.import_module(f"{module.__name__}.{name}") for name in _inside(module)
-        }
-        own = below.pop(verb, module)
-        functions = {name.replace("_", "-"): child.command for name, child in below.items()}
-        if not hasattr(own, "command"):
-            app.add_typer(_group(functions, module.__doc__), name=verb)
-            continue
-        app.command(name=verb, cls=nest(functions))(own.command)
+        _mount(app, verb, importlib.import_module(f"parsimony.cli.{verb}"))
     return app
 
 
-def _group(commands: dict[str, Callable[..., None]], says: str | None) -> typer.Typer:
-    """A verb that only holds others; its help is what its package says of it after a colon."""
-    group = typer.Typer(help=(says or "").partition(": ")[2], no_args_is_help=True)
-    for name, function in commands.items():
-        group.command(name)(function)
-    return group
+def _mount(app: typer.Typer, verb: str, module: ModuleType) -> None:
+    """Add a verb, and those below it, to the app or to the group that holds it."""
+    name = verb.replace("_", "-")
+    if hasattr(module, "app"):
+        app.add_typer(module.app, name=name)
+        return
+    below = {
+        child: importlib.import_module(f"{module.__name__}.{child}") for child in _inside(module)
+    }
+    own = below.pop(verb, module)
+    if hasattr(own, "command"):
+        functions = {child.replace("_", "-"): found.command for child, found in below.items()}
+        app.command(name, cls=nest(functions))(own.command)
+        return
+    # It only holds others; its help is what its package says of it after a colon.
+    group = typer.Typer(help=(module.__doc__ or "").partition(": ")[2], no_args_is_help=True)
+    for child, found in below.items():
+        _mount(group, child, found)
+    app.add_typer(group, name=name)
 
 
 def _version(value: bool) -> None:
