@@ -44,7 +44,7 @@ def test_an_unchanged_text_is_not_embedded_again(tmp_path: Path) -> None:
 
     file = tmp_path / meaning.FILE
     first = meaning.vectors(TEXTS, file, embed)
-    file.write_bytes(meaning.dump(TEXTS, first))
+    file.write_bytes(meaning.dump(TEXTS, first, embed))
     again = meaning.vectors(TEXTS | {"b": "changed", "d": "fourth"}, file, embed)
     assert asked == ["first", "second", "third", "changed", "fourth"]
     assert (again[0] == first[0]).all() and (again[1] != first[1]).any()
@@ -62,3 +62,15 @@ def test_the_built_in_model_puts_like_beside_like() -> None:
     assert (
         meaning.embed(["interest rates rose"]) == found[1]
     ).mean() > 0.9  # whatever is beside it
+
+
+def test_vectors_of_another_model_are_not_taken(tmp_path: Path) -> None:
+    def small(texts):
+        return unit(*[(len(t), 1) for t in texts])
+
+    def wide(texts):
+        return unit(*[(len(t), 1, 2) for t in texts])
+
+    file = tmp_path / meaning.FILE
+    file.write_bytes(meaning.dump(TEXTS, meaning.vectors(TEXTS, None, small), small))
+    assert meaning.vectors(TEXTS, file, wide).shape == (3, 3)

@@ -100,7 +100,7 @@ class Shelf:
         texts = {paper.slug: paper.meaning for paper in papers}
         kept = artifacts.cache() / f"papers-{meaning.FILE}"
         vectors = meaning.vectors(texts, kept, embed)
-        artifacts.write_bytes(kept, meaning.dump(texts, vectors))
+        artifacts.write_bytes(kept, meaning.dump(texts, vectors, embed))
         slugs = list(texts)
         self.near = {
             slug: [slugs[other] for other in row]

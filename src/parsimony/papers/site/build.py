@@ -63,7 +63,8 @@ def build(
     owned = _claim(out)
     catalogue = read(cards, results)
     texts = {paper.slug: paper.meaning for paper in catalogue.papers}
-    vectors = meaning.vectors(texts, out / meaning.FILE, embed or meaning.embed)
+    embed = embed or meaning.embed
+    vectors = meaning.vectors(texts, out / meaning.FILE, embed)
     slugs = list(texts)
     near = {
         slug: [slugs[other] for other in row]
@@ -73,7 +74,7 @@ def build(
     pages = {
         **dict(_pages(catalogue, read_guides, near, base)),
         **dict(_pictures(docs, read_guides) if docs else ()),
-        meaning.FILE: meaning.dump(texts, vectors),
+        meaning.FILE: meaning.dump(texts, vectors, embed),
     }
     _write(out, pages, owned)
     size = sum(map(len, pages.values()))

@@ -77,13 +77,13 @@ def vectors(texts: Mapping[str, str], kept: Path | None, embed: Embed) -> Vector
 
     Args:
         texts: by name.
-        kept: file of ``dump``, where there may be one.
+        kept: file of ``dump``, where there may be one; what another ``embed`` made is not taken.
         embed: what makes the others.
 
     Raises:
         MissingExtraError: what ``embed`` needs is not installed.
     """
-    known = _load(kept) if kept is not None and kept.is_file() else {}
+    known = _load(kept, embed) if kept is not None and kept.is_file() else {}
     digests = [_digest(text) for text in texts.values()]
     new = [t for t, digest in zip(texts.values(), digests, strict=True) if digest not in known]
     known |= zip(map(_digest, new), embed(new), strict=True) if new else {}
@@ -109,12 +109,14 @@ def related(vectors: Vectors, count: int = 4) -> list[list[int]]:
     return found
 
 
-def dump(texts: Mapping[str, str], vectors: Vectors) -> bytes:
-    """The file: tensor ``vectors``; names and digests of texts in its metadata."""
+def dump(texts: Mapping[str, str], vectors: Vectors, embed: Embed) -> bytes:
+    """The file: tensor ``vectors``; in its metadata what made them, names and digests of texts."""
     from safetensors.numpy import save
 
     names = {name: _digest(text) for name, text in texts.items()}
-    return save({"vectors": np.ascontiguousarray(vectors)}, {"texts": json.dumps(names)})
+    return save(
+        {"vectors": np.ascontiguousarray(vectors)}, {"texts": json.dumps(names), "by": _name(embed)}
+    )
 
 
 def load(file: Path) -> tuple[list[str], Vectors]:
@@ -125,12 +127,18 @@ def load(file: Path) -> tuple[list[str], Vectors]:
         return list(json.loads(stream.metadata()["texts"])), stream.get_tensor("vectors")
 
 
-def _load(file: Path) -> dict[str, npt.NDArray[np.float16]]:
+def _load(file: Path, embed: Embed) -> dict[str, npt.NDArray[np.float16]]:
     from safetensors import safe_open
 
     with safe_open(file, "numpy") as stream:
+        if stream.metadata().get("by") != _name(embed):
+            return {}
         digests = json.loads(stream.metadata()["texts"]).values()
         return dict(zip(digests, stream.get_tensor("vectors"), strict=True))
+
+
+def _name(embed: Embed) -> str:
+    return f"{embed.__module__}.{embed.__qualname__}"
 
 
 def _digest(text: str) -> str:
