@@ -90,7 +90,7 @@ class Trained:
 
     Attributes:
         surrogate: with numpy weights.
-        losses: after each epoch of Adam (the mean of its batches) and each stretch of L-BFGS.
+        losses: of each epoch of Adam (the mean of its batches), then of every 25th step of L-BFGS.
         iterations: of L-BFGS; fewer than planned where the line search found nothing lower.
     """
 
