@@ -90,7 +90,7 @@ class Trained:
 
     Attributes:
         surrogate: with numpy weights.
-        losses: after each epoch of Adam (the mean of its batches) and each stretch of L-BFGS.
+        losses: of each epoch of Adam (the mean of its batches), then of every 25th step of L-BFGS.
         iterations: of L-BFGS; fewer than planned where the line search found nothing lower.
     """
 
@@ -245,7 +245,10 @@ class _Run:
         from safetensors.torch import save
 
         tensors = {f"optimizer/{name}": value for name, value in self.optimizer.items()}
-        tensors |= {"theta": self.theta.detach(), "history": torch.tensor(self.history).double()}
+        tensors |= {
+            "theta": self.theta.detach(),
+            "history": torch.tensor(self.history, dtype=torch.float64),
+        }
         where = {"epoch": self.epoch, "iterations": self.iterations, "done": self.done}
         told = {"key": self.key, "where": json.dumps(where)}
         whole = {name: value.contiguous() for name, value in tensors.items()}

@@ -113,28 +113,29 @@ def resume_command(folder: Path) -> str:
 
 def _carry_out(run: Run, request: Request, console: Console) -> dict[str, Any]:
     checkpoints = run.folder / "checkpoints"
-    found = climb(
-        _steps(request), kind=request.network, folder=checkpoints, console=console
-    )  # fmt: skip
-    surrogate = found[-1].surrogate
-    console.say("measuring it against the solver")
-    errors = simulated.errors(surrogate)
-    surrogate.save(run.folder / "surrogate")
-    run.write(
-        "result.json",
-        {
-            "surrogate": "surrogate",
-            "box": str(surrogate.box),
-            "horizon_s": surrogate.horizon,
-            "unseen_curves": len(errors.curve),
-            "mean_error_mV": errors.mean,
-            "worst_curve_mV": float(errors.curve.max()),
-            "greatest_error_mV": errors.greatest,
-            "levels": [
-                {"lbfgs_iterations": level.iterations, "losses": level.losses} for level in found
-            ],
-        },
-    )
+    if not run.has("result.json"):  # written when all else is there
+        steps = _steps(request)
+        found = climb(steps, kind=request.network, folder=checkpoints, console=console)
+        surrogate = found[-1].surrogate
+        console.say("measuring it against the solver")
+        errors = simulated.errors(surrogate)
+        surrogate.save(run.folder / "surrogate")
+        run.write(
+            "result.json",
+            {
+                "surrogate": "surrogate",
+                "box": str(surrogate.box),
+                "horizon_s": surrogate.horizon,
+                "unseen_curves": len(errors.curve),
+                "mean_error_mV": errors.mean,
+                "worst_curve_mV": float(errors.curve.max()),
+                "greatest_error_mV": errors.greatest,
+                "levels": [
+                    {"lbfgs_iterations": level.iterations, "losses": level.losses}
+                    for level in found
+                ],
+            },
+        )
     shutil.rmtree(checkpoints, ignore_errors=True)
     run.finish()
     result: dict[str, Any] = run.read("result.json")
