@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from parsimony.core import artifacts
-from parsimony.core.errors import InputError, nearest
+from parsimony.core.errors import nearest
 from parsimony.estimate.battery.calibration import (
     LEAST,
     Correction,
@@ -38,6 +38,7 @@ from parsimony.estimate.battery.identifiability import (
     least_squares,
 )
 from parsimony.estimate.battery.posterior import Posterior
+from parsimony.estimate.errors import EstimatorInputError
 
 if TYPE_CHECKING:
     from parsimony.estimate.battery.surrogate import Surrogate
@@ -126,7 +127,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
             y: (n,) voltages, V.
 
         Raises:
-            InputError: an argument out of range.
+            EstimatorInputError: an argument out of range.
             DataError: data that cannot be a discharge of the cell; names the row.
         """
         _, cell, box = self._settings()
@@ -141,8 +142,8 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
             y: (n,) voltages, V.
 
         Raises:
-            InputError: an argument out of range; a surrogate of another box or physics; no noise
-                explains the data.
+            EstimatorInputError: an argument out of range; a surrogate of another box or physics; no
+                noise explains the data.
             DataError: data that cannot be a discharge of the cell; names the row.
         """
         surrogate, cell, box = self._settings()
@@ -199,11 +200,11 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         """(2,) distance of the two posterior means over the solver's standard deviation.
 
         Raises:
-            InputError: only one sampler ran.
+            EstimatorInputError: only one sampler ran.
         """
         check_is_fitted(self)
         if self.check_ is None:
-            raise InputError("two samplers are compared after fit with sampler='both'")
+            raise EstimatorInputError("two samplers are compared after fit with sampler='both'")
         return np.abs(self.posterior_.mean - self.check_.mean) / self.check_.sd
 
     def predict(self, X: Any) -> Array:
@@ -221,13 +222,13 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
             X: (n, 1) times, s, in any order, to the end of the discharge.
 
         Raises:
-            InputError: times outside the discharge.
+            EstimatorInputError: times outside the discharge.
         """
         check_is_fitted(self)
         times = validate_data(self, X, reset=False, dtype=np.float64)[:, 0]
         if not ((times >= 0) & (times <= HORIZON)).all():
             outside = times[(times < 0) | (times > HORIZON)][0]
-            raise InputError(f"times must lie in [0, {HORIZON:g}] s", got=float(outside))
+            raise EstimatorInputError(f"times must lie in [0, {HORIZON:g}] s", got=float(outside))
         curves = solver_curves(times, self.cell_)
         mean, low, high = self.posterior_.band(curves, self.level, self.random_state)
         return pd.DataFrame({"time": times, "voltage": mean, "low": low, "high": high})
@@ -283,11 +284,11 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
 
     def _settings(self) -> tuple[Surrogate | None, Cell, Box]:
         if self.sampler is not None and self.sampler not in SAMPLERS:
-            raise InputError(
+            raise EstimatorInputError(
                 "unknown sampler", got=self.sampler, hint=nearest(str(self.sampler), SAMPLERS)
             )
         if not 0 < self.level < 1:
-            raise InputError("the level must lie between 0 and 1", got=self.level)
+            raise EstimatorInputError("the level must lie between 0 and 1", got=self.level)
         surrogate = self.surrogate
         if isinstance(surrogate, str | Path):
             from parsimony.estimate.battery.surrogate import Surrogate
@@ -297,21 +298,21 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
             surrogate = Surrogate.load(trained if trained.is_dir() else run)
         if surrogate is None:
             if self.sampler in ("surrogate", "both"):
-                raise InputError(
+                raise EstimatorInputError(
                     "this sampler needs a trained surrogate", got=self.sampler,
                     hint="Train one: parsimony estimate battery train --out surrogate; or sample "
                     "on the solver",
                 )  # fmt: skip
             return None, Cell(kinetics=self.kinetics or "linear"), self.box or Box()
         if self.kinetics not in (None, surrogate.cell.kinetics):
-            raise InputError(
+            raise EstimatorInputError(
                 f"the surrogate was trained with {surrogate.cell.kinetics} kinetics",
                 got=self.kinetics, hint="Train one with the kinetics that are asked for",
             )  # fmt: skip
         box = self.box or surrogate.box
         surrogate.box.check(np.stack([box.low, box.high]))
         if (box.low >= box.high).any():
-            raise InputError(
+            raise EstimatorInputError(
                 "the surrogate must be trained on a box, not on one point", got=str(surrogate.box),
                 hint="Train one on the box, or sample on the solver",
             )  # fmt: skip
@@ -322,7 +323,7 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         y = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite=False))
         check_consistent_length(X, y)
         if X.shape[1] != 1:
-            raise InputError("X must have one column, the times in seconds", got=X.shape)
+            raise EstimatorInputError("X must have one column, the times in seconds", got=X.shape)
         times, voltage, name = X[:, 0], y, "the data"
         if (np.diff(times) < 0).any():
             order = np.argsort(times, kind="stable")

@@ -10,7 +10,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from parsimony.core.errors import InputError
 from parsimony.estimate.demand import evaluation, metrics, reconcile, subsets
 from parsimony.estimate.demand.forecaster import Forecaster, chosen, forecasters, rolling
 from parsimony.estimate.demand.graph import Graph
@@ -20,6 +19,7 @@ from parsimony.estimate.demand.protocol import Protocol
 from parsimony.estimate.demand.selector import ENSEMBLE, Selection, select
 from parsimony.estimate.demand.table import DemandTable, from_frame
 from parsimony.estimate.demand.tasks import Task
+from parsimony.estimate.errors import EstimatorInputError
 
 
 class DemandForecaster(BaseEstimator):
@@ -83,7 +83,7 @@ class DemandForecaster(BaseEstimator):
             y: not used; the table holds what is to be forecast.
 
         Raises:
-            InputError: a setting, or the table, breaks a rule.
+            EstimatorInputError: a setting, or the table, breaks a rule.
         """
         table = X if isinstance(X, DemandTable) else from_frame(X, self.kind)
         self.protocol_ = self.check(table)
@@ -126,7 +126,7 @@ class DemandForecaster(BaseEstimator):
             ``forecast-hi-LEVEL`` (NaN beyond the calibrated steps), ``recursive``.
 
         Raises:
-            InputError: a horizon beyond that of a learned forecaster, not recursive.
+            EstimatorInputError: a horizon beyond that of a learned forecaster, not recursive.
         """
         check_is_fitted(self, "summary_")
         horizon = self.horizon if horizon is None else horizon
@@ -155,13 +155,13 @@ class DemandForecaster(BaseEstimator):
             y: not used.
 
         Raises:
-            InputError: the months that follow are not there, or other series.
+            EstimatorInputError: the months that follow are not there, or other series.
         """
         check_is_fitted(self, "summary_")
         table = X if isinstance(X, DemandTable) else from_frame(X, self.kind)
         wanted = self.table_.following(self.horizon)
         if not set(wanted) <= set(table.months):
-            raise InputError(f"a score needs the months {wanted[0]} to {wanted[-1]}",
+            raise EstimatorInputError(f"a score needs the months {wanted[0]} to {wanted[-1]}",
                              got=table.months[-1])  # fmt: skip
         if self.hierarchy_ is not None:
             bottom = len(self.table_.values) - self.hierarchy_.bottom
@@ -170,7 +170,9 @@ class DemandForecaster(BaseEstimator):
         places = pd.Series(np.arange(len(table.ids)), index=table.ids)
         rows = places.reindex([str(i) for i in self.table_.ids[bottom:]])
         if rows.isna().any():
-            raise InputError("a score needs the series of the fit", got=rows.index[rows.isna()][0])
+            raise EstimatorInputError(
+                "a score needs the series of the fit", got=rows.index[rows.isna()][0]
+            )
         first = table.months.index(wanted[0])
         actual = table.values[rows.astype(int).to_numpy(), first : first + self.horizon]
         return -float(np.abs(self._future(self.horizon, False)[bottom:] - actual).mean())
@@ -206,23 +208,23 @@ class DemandForecaster(BaseEstimator):
         Task.parse(self.task)
         chosen(self.models, self.graph is not None)
         if not 0 < self.level < 1:
-            raise InputError("the level of an interval must be in (0, 1)", got=self.level)
+            raise EstimatorInputError("the level of an interval must be in (0, 1)", got=self.level)
         if self.reconcile:
             reconcile.check_method(self.reconcile)
             if not self.levels and self.parents is None:
-                raise InputError("to reconcile there must be levels",
+                raise EstimatorInputError("to reconcile there must be levels",
                                  hint="Give levels such as total,skill_id, or parents")  # fmt: skip
         if self.levels and self.parents is not None:
-            raise InputError("levels are summed or given by parents, not both",
+            raise EstimatorInputError("levels are summed or given by parents, not both",
                              hint="Leave one out")  # fmt: skip
         if self.graph is not None and (
             self.parents is not None or self.graph.mean.shape[0] != len(table.values)
         ):
-            raise InputError("a graph is of the series of the table, without parents",
+            raise EstimatorInputError("a graph is of the series of the table, without parents",
                              hint="Read it for this table")  # fmt: skip
         for name, mask in (("rare", self.rare), ("broken", self.broken)):
             if mask is not None and np.shape(mask) != (len(table.values),):
-                raise InputError(f"the mask '{name}' needs one entry for each series",
+                raise EstimatorInputError(f"the mask '{name}' needs one entry for each series",
                                  got=np.shape(mask))  # fmt: skip
         return Protocol(len(table.months), self.context, self.horizon, self.validation, self.test)
 
