@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -112,6 +113,8 @@ class Reader:
         """Check that the block drew what the page shows."""
         drawn, shown = self.folder / name, FIGURES / name
         assert drawn.is_file(), f"{place}: the block does not write {name}"
+        root = ElementTree.parse(drawn).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg", f"{place}: no image by itself"
         if "UPDATE_FIGURES" in os.environ:
             FIGURES.mkdir(exist_ok=True)
             shown.write_bytes(drawn.read_bytes())

@@ -38,6 +38,7 @@ from parsimony.estimate.battery.identifiability import (
     least_squares,
 )
 from parsimony.estimate.battery.posterior import Posterior
+from parsimony.estimate.drawing import Drawing
 from parsimony.estimate.errors import EstimatorInputError
 
 if TYPE_CHECKING:
@@ -232,6 +233,34 @@ class BatteryCalibrator(RegressorMixin, BaseEstimator):
         curves = solver_curves(times, self.cell_)
         mean, low, high = self.posterior_.band(curves, self.level, self.random_state)
         return pd.DataFrame({"time": times, "voltage": mean, "low": low, "high": high})
+
+    def plot_sensitivity(self) -> Drawing:
+        """What one per cent of each parameter does to the voltage."""
+        from parsimony.estimate.battery import plots
+
+        check_is_fitted(self)
+        return Drawing(plots.sensitivity(self.identifiability_, self.times_))
+
+    def plot_posterior(self) -> Drawing:
+        """Draws of both parameters on contours of the likelihood."""
+        from parsimony.estimate.battery import plots
+
+        check_is_fitted(self)
+        return Drawing(plots.posterior(self))
+
+    def plot_voltage(self) -> Drawing:
+        """The data in the band of new points."""
+        from parsimony.estimate.battery import plots
+
+        check_is_fitted(self)
+        return Drawing(plots.voltage(self))
+
+    def plot_residuals(self) -> Drawing:
+        """The data less the predicted mean, in the band of new points."""
+        from parsimony.estimate.battery import plots
+
+        check_is_fitted(self)
+        return Drawing(plots.residuals(self))
 
     def as_dict(self) -> dict[str, Any]:
         """What ``fit`` found, ready for JSON; without the draws."""

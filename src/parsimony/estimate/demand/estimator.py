@@ -19,6 +19,7 @@ from parsimony.estimate.demand.protocol import Protocol
 from parsimony.estimate.demand.selector import ENSEMBLE, Selection, select
 from parsimony.estimate.demand.table import DemandTable, from_frame
 from parsimony.estimate.demand.tasks import Task
+from parsimony.estimate.drawing import Drawing
 from parsimony.estimate.errors import EstimatorInputError
 
 
@@ -176,6 +177,27 @@ class DemandForecaster(BaseEstimator):
         first = table.months.index(wanted[0])
         actual = table.values[rows.astype(int).to_numpy(), first : first + self.horizon]
         return -float(np.abs(self._future(self.horizon, False)[bottom:] - actual).mean())
+
+    def plot_errors(self, subset: str = subsets.ALL) -> Drawing:
+        """MAE of each model less that of the naive forecast on the test, with its interval."""
+        from parsimony.estimate.demand import page
+
+        check_is_fitted(self)
+        return Drawing(page.gaps(evaluation.wide(self.summary_, subset)))
+
+    def plot_forecast(self, unique_id: str) -> Drawing:
+        """One series and its forecast.
+
+        Raises:
+            EstimatorInputError: no such series.
+        """
+        from parsimony.estimate.demand import page
+
+        check_is_fitted(self)
+        places = [str(each) for each in self.table_.ids]
+        if unique_id not in places:
+            raise EstimatorInputError("unknown series", got=unique_id, hint=f"Such as {places[0]}")
+        return Drawing(page.forecast(self, places.index(unique_id)))
 
     def as_dict(self) -> dict[str, Any]:
         """What was found, ready for JSON."""

@@ -51,11 +51,11 @@ def page(found: DemandForecaster, name: str) -> Page:
             Section(
                 title="Errors on the test",
                 text="Mean absolute error with 95 % intervals over windows and skills.",
-                figures=[_errors(best), _gaps(best)],
+                figures=[errors(best), gaps(best)],
                 table=_table(best),
             ),
             *(
-                Section(title=f"Subset: {subset}", figures=[_gaps(part)], table=_table(part))
+                Section(title=f"Subset: {subset}", figures=[gaps(part)], table=_table(part))
                 for subset, part in scored.items()
                 if subset != subsets.ALL
             ),
@@ -67,7 +67,8 @@ def page(found: DemandForecaster, name: str) -> Page:
     )
 
 
-def _errors(scored: pd.DataFrame) -> Intervals:
+def errors(scored: pd.DataFrame) -> Intervals:
+    """MAE of each model with its interval; ``scored`` is of ``evaluation.wide``."""
     return Intervals(
         title="Mean absolute error",
         x=Axis(label="MAE"),
@@ -78,7 +79,8 @@ def _errors(scored: pd.DataFrame) -> Intervals:
     )
 
 
-def _gaps(scored: pd.DataFrame) -> Intervals:
+def gaps(scored: pd.DataFrame) -> Intervals:
+    """MAE of each model less that of the naive forecast, paired, with its interval."""
     return Intervals(
         title="Against the naive forecast, paired",
         note="An interval over zero: no difference found.",
@@ -148,31 +150,36 @@ def _choice(found: DemandForecaster) -> Section:
     )  # fmt: skip
 
 
-def _forecasts(found: DemandForecaster) -> Section:
-    values = found.table_.values
+def forecast(found: DemandForecaster, place: int) -> Plot:
+    """One series, and the months after it with their interval.
+
+    Args:
+        found: the estimator.
+        place: of the series in its table.
+    """
+    months = len(found.table_.months)
     told = found.predict()
     low, high = (c for c in told.columns if "-lo-" in c or "-hi-" in c)
-    months = len(found.table_.months)
-    ahead = [float(months + 1 + step) for step in range(found.horizon)]
-    figures = []
-    for place in np.argsort(-values[:, -1], kind="stable")[:_SHOWN]:
-        rows = told.iloc[place * found.horizon : (place + 1) * found.horizon]
-        figures.append(
-            Plot(
-                title=str(found.table_.ids[place]),
-                x=Axis(label=f"month, 1 is {found.table_.months[0]}"),
-                y=Axis(label="demand"),
-                series=[
-                    Series(name="observed", x=[float(m) for m in range(1, months + 1)],
-                           y=values[place].tolist(), style="line"),
-                    Series(name=f"forecast, {found.level:.0%}", x=ahead,
-                           y=rows["forecast"].tolist(), low=rows[low].tolist(),
-                           high=rows[high].tolist(), style="ringed"),
-                ],
-            )
-        )  # fmt: skip
+    rows = told.iloc[place * found.horizon : (place + 1) * found.horizon]
+    return Plot(
+        title=str(found.table_.ids[place]),
+        x=Axis(label=f"month, 1 is {found.table_.months[0]}"),
+        y=Axis(label="demand"),
+        series=[
+            Series(name="observed", x=[float(m) for m in range(1, months + 1)],
+                   y=found.table_.values[place].tolist(), style="line"),
+            Series(name=f"forecast, {found.level:.0%}",
+                   x=[float(months + 1 + step) for step in range(found.horizon)],
+                   y=rows["forecast"].tolist(), low=rows[low].tolist(),
+                   high=rows[high].tolist(), style="ringed"),
+        ],
+    )  # fmt: skip
+
+
+def _forecasts(found: DemandForecaster) -> Section:
+    largest = np.argsort(-found.table_.values[:, -1], kind="stable")[:_SHOWN]
     return Section(
         title="The next months",
-        text=f"The {len(figures)} series with the most demand in the last month.",
-        figures=figures,
+        text=f"The {len(largest)} series with the most demand in the last month.",
+        figures=[forecast(found, int(place)) for place in largest],
     )
