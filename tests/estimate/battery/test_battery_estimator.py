@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -109,6 +110,14 @@ def test_what_is_written_can_be_read(fitted: BatteryCalibrator, tmp_path: Path) 
     assert list(pd.read_csv(tmp_path / "out/band.csv")) == [
         "time", "measured", "voltage", "low", "high",
     ]  # fmt: skip
+
+
+def test_it_draws_what_it_found(fitted: BatteryCalibrator) -> None:
+    for drawing in (fitted.plot_sensitivity(), fitted.plot_posterior(), fitted.plot_voltage()):
+        assert ElementTree.fromstring(drawing.svg).tag == "{http://www.w3.org/2000/svg}svg"
+    measured = fitted.plot_residuals().figure.series[1]
+    apart = 1e3 * (fitted.voltage_ - fitted.predict(fitted.times_[:, None]))
+    assert np.allclose(measured.y, apart, atol=0.05)  # the mean of curves, not of parameters
 
 
 def test_the_page_has_what_was_found(fitted: BatteryCalibrator) -> None:

@@ -188,6 +188,20 @@ def test_wrong_settings_are_refused_first(settings: dict[str, Any], message: str
     assert str(caught.value).startswith(message)
 
 
+def test_it_draws_its_errors_and_a_forecast(fitted: DemandForecaster) -> None:
+    gaps = fitted.plot_errors()
+    assert {row.name for row in gaps.figure.rows} == set(fitted.summary_.loc["all"].index) - {
+        "naive"
+    }
+    place = len(fitted.table_.ids) - 1
+    drawn = fitted.plot_forecast(str(fitted.table_.ids[place])).figure
+    assert drawn.series[0].y == fitted.table_.values[place].tolist()
+    told = fitted.predict()["forecast"].to_numpy()
+    assert drawn.series[1].y == told[place * fitted.horizon :][: fitted.horizon].tolist()
+    with pytest.raises(ValueError, match="unknown series, but got 'none'"):
+        fitted.plot_forecast("none")
+
+
 def test_the_page_holds_what_was_found(fitted: DemandForecaster) -> None:
     shown = Page.model_validate_json(page.page(fitted, "t.csv").model_dump_json())
     figures = [figure for section in shown.sections for figure in section.figures]
