@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parsimony.core import headlines
 from parsimony.core.console import Console
 from parsimony.core.errors import ArtifactError, InputError
+from parsimony.core.pages import Page
 from parsimony.estimate.battery import network, simulated, training, workflow
 from parsimony.estimate.battery.cell import HORIZON, Box, Cell
 from parsimony.estimate.battery.hierarchy import Step, climb
@@ -87,9 +89,17 @@ def test_a_killed_build_goes_on_in_both_phases_to_the_same_bytes(tmp_path: Path)
     assert all(found["same"].values()), found
     folder = tmp_path / "killed"
     assert not (folder / "checkpoints").exists()
-    assert workflow.resume(folder, Console(quiet=True)) == json.loads(
-        (folder / "result.json").read_text()
-    )
+    result = json.loads((folder / "result.json").read_text())
+    assert workflow.resume(folder, Console(quiet=True)) == result
+    told = headlines.read(folder)
+    assert told is not None and told.numbers[1].value == result["greatest_error_mV"]
+    page = Page.model_validate_json((folder / "page.json").read_text())
+    adam, lbfgs = page.sections[1].figures[-1].series
+    level = result["levels"][-1]
+    assert (adam.x[-1], lbfgs.x[-1]) == (
+        level["adam_epochs"], level["adam_epochs"] + level["lbfgs_iterations"]
+    )  # fmt: skip
+    assert adam.y + lbfgs.y == level["losses"]
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from parsimony.core import headlines, pages, trials
 from parsimony.core.console import Console
 from parsimony.core.errors import ArtifactError, InputError, nearest
+from parsimony.core.headlines import Headline
 from parsimony.core.run import Run, provenance
-from parsimony.estimate.battery import network, simulated
+from parsimony.estimate.battery import network, simulated, training_page
 from parsimony.estimate.battery.cell import HORIZON, Box, Cell
 from parsimony.estimate.battery.hierarchy import Step, climb
 from parsimony.estimate.battery.losses import PAPER, Losses
@@ -120,26 +122,42 @@ def _carry_out(run: Run, request: Request, console: Console) -> dict[str, Any]:
         console.say("measuring it against the solver")
         errors = simulated.errors(surrogate)
         surrogate.save(run.folder / "surrogate")
-        run.write(
-            "result.json",
-            {
-                "surrogate": "surrogate",
-                "box": str(surrogate.box),
-                "horizon_s": surrogate.horizon,
-                "unseen_curves": len(errors.curve),
-                "mean_error_mV": errors.mean,
-                "worst_curve_mV": float(errors.curve.max()),
-                "greatest_error_mV": errors.greatest,
-                "levels": [
-                    {"lbfgs_iterations": level.iterations, "losses": level.losses}
-                    for level in found
-                ],
-            },
-        )
+        result = {
+            "surrogate": "surrogate",
+            "box": str(surrogate.box),
+            "horizon_s": surrogate.horizon,
+            "unseen_curves": len(errors.curve),
+            "mean_error_mV": errors.mean,
+            "worst_curve_mV": float(errors.curve.max()),
+            "greatest_error_mV": errors.greatest,
+            "levels": [
+                {"adam_epochs": request.adam, "lbfgs_iterations": level.iterations,
+                 "losses": level.losses}
+                for level in found
+            ],
+        }  # fmt: skip
+        about = f"{request.network} network, {surrogate.box}"
+        headlines.write(run.folder, "estimate battery train", about, _headlines(errors))
+        run.write(pages.FILE, training_page.page(result).model_dump(mode="json"))
+        run.write("result.json", result)
     shutil.rmtree(checkpoints, ignore_errors=True)
     run.finish()
     result: dict[str, Any] = run.read("result.json")
     return result
+
+
+def _headlines(errors: simulated.Errors) -> list[Headline]:
+    """The error on curves it never saw, with an interval over them where there are several."""
+    name, count = "mean error, unseen curves", len(errors.curve)
+    if count > 1:
+        mean = Headline.of(name, trials.bootstrap(errors.curve[None]).as_dict(), "mV")
+    else:
+        mean = Headline(name=name, value=errors.mean, unit="mV", reason="of one curve")
+    worst = f"the most of {count} curves"
+    return [
+        mean,
+        Headline(name="greatest error", value=errors.greatest, unit="mV", reason=worst),
+    ]
 
 
 def _steps(request: Request, plain: bool = False) -> list[Step]:
