@@ -26,7 +26,7 @@ demo: $(STAMP) ## Adapt the built-in model to the built-in data; the result is i
 			--budget "trainable=0.5%, time=10min" --out runs/demo; fi
 
 test: $(STAMP) ## Run every test.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## Check style, types, and that what is generated in the docs is current.
 	$(BIN)/ruff check .

@@ -22,8 +22,6 @@ from parsimony.core.console import Console
 from parsimony.core.errors import InputError
 from parsimony.testing import tiny
 
-pytestmark = pytest.mark.xdist_group("code-run")  # one run, shared by its tests
-
 SETTINGS = ["--task", "code", "--methods", "lora,in-context", "--budget", "trainable=50%",
             "--configurations", "1", "--seeds", "3", "--batch", "8", "--workers", "1",
             "--epochs", "1", "--window", "30"]  # fmt: skip

@@ -10,8 +10,6 @@ import pytest
 import small_run
 from conftest import Finished
 
-pytestmark = pytest.mark.xdist_group("adapt-runs")
-
 pytest.importorskip("ray", reason="the extra [ray] is not installed")
 
 

@@ -22,8 +22,6 @@ from parsimony.core.data import read_rows
 from parsimony.core.errors import InputError
 from parsimony.testing import tiny
 
-pytestmark = pytest.mark.xdist_group("instruction-run")  # one run, shared by its tests
-
 TEMPLATE = (
     "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }}[SEP]{% endfor %}"
     "{% if add_generation_prompt %}<a>{% endif %}"

@@ -28,8 +28,6 @@ from parsimony.core.run import Run, versions
 from parsimony.report import schema
 from parsimony.testing import tiny
 
-pytestmark = pytest.mark.xdist_group("adapt-runs")
-
 
 @pytest.fixture(scope="module")
 def result(finished: Finished) -> dict[str, Any]:

@@ -19,8 +19,6 @@ from parsimony.adapt.trial import folder_of, scores_of
 from parsimony.core import artifacts
 from parsimony.core.errors import DataError, InputError
 
-pytestmark = pytest.mark.xdist_group("adapt-runs")
-
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:

@@ -11,7 +11,6 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(chromium.CHROMIUM is None, reason="no Chromium is installed"),
-    pytest.mark.xdist_group("adapt-runs"),
 ]
 
 

@@ -15,8 +15,6 @@ from conftest import Finished
 
 from parsimony.core import ledger
 
-pytestmark = pytest.mark.xdist_group("adapt-runs")
-
 
 def _sealed(out: Path) -> int:
     """Checkpoints and rungs written so far, deleted ones counted through their successors."""

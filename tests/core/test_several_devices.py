@@ -17,8 +17,6 @@ import torch
 from parsimony.core import devices, training, workers
 from parsimony.core.errors import InputError
 
-pytestmark = pytest.mark.xdist_group("several-devices")  # one run, shared by its tests
-
 HERE = Path(__file__).parent
 
 # Of 33 rows in parts of 8, the last part has one row, which the other process goes without; four

@@ -23,7 +23,6 @@ from parsimony.papers.byte_diffusion import (  # noqa: E402
 )
 from parsimony.papers.byte_models import held_out, windows  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("byte models")
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
 
 

@@ -27,8 +27,6 @@ from parsimony.papers.byte_models import (  # noqa: E402
     windows,
 )
 
-pytestmark = pytest.mark.xdist_group("byte models")
-
 
 def run(steps: int = 80, rate: float = 0.01, seed: int = 0, **given: object) -> Run:
     stages = {"warmup_tokens": 10 * 4 * CONTEXT, **given}

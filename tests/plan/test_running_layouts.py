@@ -9,8 +9,6 @@ from parsimony.plan.running.equivalence import FOUR, OTHERS, PIPELINES, Answer
 
 ALL = {**PIPELINES, **OTHERS, **FOUR}
 
-pytestmark = pytest.mark.xdist_group("running-layouts")  # one start of processes for all tests
-
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, Answer]:

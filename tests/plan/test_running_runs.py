@@ -25,8 +25,6 @@ from parsimony.plan.cluster.training import Training
 from parsimony.plan.running import equivalence, launch, tokens, worker, workflow
 from parsimony.plan.running.layout import build
 
-pytestmark = pytest.mark.xdist_group("running-runs")  # one folder, continued by several tests
-
 SHAPE = ModelShape(4, 32, 4, vocabulary=256, positions=16, tied=False)
 CLUSTER = hardware.load("laptop").of(2).model_copy(update={"per_node": 2})
 PIPELINE = Plan(SHAPE, CLUSTER, Training(8, 16), Layout(1, 2, 1, 0, 2, "none", 1))
