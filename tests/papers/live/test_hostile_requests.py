@@ -298,3 +298,20 @@ def test_under_https_cookies_and_transport_are_strict(served: Open) -> None:
     cookie = answer.headers["set-cookie"]
     for part in ("__Host-visitor=", "HttpOnly", "Secure", "SameSite=lax", "Path=/"):
         assert part in cookie
+
+
+def test_a_fault_of_ours_tells_nothing_and_is_guarded(
+    served: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the secret is 42")
+
+    app = served(base_url="https://papers.example").app
+    monkeypatch.setattr("parsimony.papers.live.shelf.Shelf.find", broken)
+    client = TestClient(app, "https://papers.example", raise_server_exceptions=False)
+    answer = client.get("/search?q=prune")
+    assert answer.status_code == 500
+    assert "42" not in answer.text
+    good = client.get("/").headers
+    names = ("content-security-policy", "x-frame-options", "strict-transport-security")
+    assert [answer.headers[name] for name in names] == [good[name] for name in names]

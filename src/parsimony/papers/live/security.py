@@ -63,18 +63,23 @@ def protect(app: FastAPI, base_url: str) -> None:
     hosts = {host, "localhost", "127.0.0.1", "::1"} if is_loopback(host) else {host}
     app.add_middleware(_Hosts, hosts=hosts)
     app.add_middleware(_Sizes)
+    headers = dict(_HEADERS)
+    if base_url.startswith("https://"):
+        headers["strict-transport-security"] = "max-age=31536000"
     # Added last, so that the answers of the other two have the headers too.
-    app.add_middleware(_Headers, https=base_url.startswith("https://"))
+    app.add_middleware(_Headers, headers=headers)
+
+    @app.exception_handler(Exception)  # answered outside of what was added above
+    def fault(request: Request, error: Exception) -> Response:
+        text = "Something is wrong here, not with your request.\n"
+        return Response(text, 500, headers=headers, media_type="text/plain")
 
 
 class _Headers:
     """Adds the security headers to every answer."""
 
-    def __init__(self, app: Any, https: bool) -> None:
+    def __init__(self, app: Any, headers: dict[str, str]) -> None:
         self.app = app
-        headers = dict(_HEADERS)
-        if https:
-            headers["strict-transport-security"] = "max-age=31536000"
         self.headers = [(k.encode(), v.encode()) for k, v in headers.items()]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
