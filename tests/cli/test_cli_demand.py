@@ -113,9 +113,9 @@ def test_lists_parents_and_a_graph_are_read(
     code, _, err = call(capsys, "demand", sample, "--parents", tmp_path / "parents.csv")
     assert code == 2 and "must be the sum of its parts, but 1/s0000 in 2021-" in err
     code, _, err = call(capsys, "demand", sample, "--parents", tmp_path / "none.csv")
-    assert code == 2 and "the table of parents must be a file" in err
+    assert code == 2 and "the file must exist" in err
     code, _, err = call(capsys, "demand", sample, "--graph", tmp_path / "none.csv")
-    assert code == 2 and "the graph must be a file" in err
+    assert code == 2 and "the file must exist" in err
 
 
 def test_rare_series_come_first_under_their_task(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -128,6 +129,21 @@ def lock(file: Path, wait: bool) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def made_once(name: str, made_of: object) -> Iterator[Path]:
+    """Hold the cache folder of what is made once on this machine; it may not be there yet.
+
+    Args:
+        name: of the kind of thing.
+        made_of: all that decides what it becomes, ready for JSON; other versions make another.
+    """
+    text = artifacts.dumps([made_of, versions()])
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    home = artifacts.cache() / name / key
+    with lock(home.parent / f".{key}.lock", wait=True):
+        yield home
 
 
 def provenance(request: object, plain: object) -> dict[str, Any]:

@@ -6,7 +6,6 @@ it in the cache folder; what it learns depends on the running Python's library a
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 import tempfile
@@ -59,13 +58,10 @@ def folder(recipe: Recipe = Recipe()) -> Path:
     """
     require("torch", "compress")
     from parsimony.core.data import load
-    from parsimony.core.run import lock, versions
+    from parsimony.core.run import made_once
 
     data = load("stdlib-code")
-    made_of = [asdict(recipe), data.fingerprint, versions()]
-    key = hashlib.sha256(artifacts.dumps(made_of).encode()).hexdigest()[:16]
-    home = artifacts.cache() / NAME / key
-    with lock(home.parent / f".{key}.lock", wait=True):
+    with made_once(NAME, [asdict(recipe), data.fingerprint]) as home:
         if not artifacts.is_sealed(home):
             shutil.rmtree(home, ignore_errors=True)
             texts = list(data.splits["train"]["text"])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parsimony.core.data.files import read_table
 from parsimony.core.errors import DataError, InputError, nearest, require
 from parsimony.estimate.battery.cell import HORIZON, REFERENCE, Cell
 from parsimony.estimate.battery.solver import CELL, solve
@@ -76,7 +77,7 @@ def simulate(
 
 
 def read(file: Path, cell: Cell = CELL, *, time: str = "", voltage: str = "") -> Discharge:
-    """Read a CSV with a column of times in seconds and one of voltages in V.
+    """Read a table with a column of times in seconds and one of voltages in V.
 
     Args:
         file: with a header; a column of currents in A, where there is one, is checked too.
@@ -87,13 +88,8 @@ def read(file: Path, cell: Cell = CELL, *, time: str = "", voltage: str = "") ->
     Raises:
         DataError: names the file, and row and column where one is to blame.
     """
-    pd = require("pandas", "estimate")
-    try:
-        table = pd.read_csv(file, skipinitialspace=True, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError("the file must exist", file=file, hint="Check the path") from None
-    except (ValueError, OSError) as error:  # pandas' own parser errors are ValueErrors
-        raise DataError(f"the file must be a CSV ({error})", file=file) from None
+    require("pandas", "estimate")
+    table = read_table(file)
     columns = {
         "time": _column(table, time, TIME, "times", file),
         "voltage": _column(table, voltage, VOLTAGE, "voltages", file),

@@ -6,13 +6,11 @@ versions of the packages.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-from parsimony.core import artifacts
 from parsimony.core.console import Console
-from parsimony.core.run import lock, versions
+from parsimony.core.run import made_once
 from parsimony.estimate.battery import workflow
 
 NAME = "battery-surrogate"
@@ -25,11 +23,8 @@ def folder(request: workflow.Request, console: Console | None = None) -> Path:
         request: what to train.
         console: shows progress.
     """
-    made_of = [asdict(request), versions()]
-    key = hashlib.sha256(artifacts.dumps(made_of).encode()).hexdigest()[:16]
-    home = artifacts.cache() / NAME / key
     console = console or Console(quiet=True)
-    with lock(home.parent / f".{key}.lock", wait=True):
+    with made_once(NAME, asdict(request)) as home:
         if (home / "config.json").is_file():
             workflow.resume(home, console)
         else:

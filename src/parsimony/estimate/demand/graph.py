@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from parsimony.core.data.files import read_table
 from parsimony.core.errors import DataError, InputError
 from parsimony.estimate.demand.table import DemandTable
 
@@ -53,12 +54,8 @@ class Graph:
 
 
 def read_graph(file: Path, table: DemandTable) -> Graph:
-    """A CSV or Parquet file of pairs; see ``from_pairs``."""
-    if not file.is_file():
-        raise InputError("the graph must be a file", got=str(file))
-    if file.suffix == ".parquet":
-        return from_pairs(pd.read_parquet(file), table, str(file))
-    return from_pairs(pd.read_csv(file, dtype=str, keep_default_na=False), table, str(file))
+    """A table of pairs; see ``from_pairs``."""
+    return from_pairs(read_table(file).reset_index(drop=True).fillna(""), table, str(file))
 
 
 def from_pairs(pairs: pd.DataFrame, table: DemandTable, source: str = "graph") -> Graph:

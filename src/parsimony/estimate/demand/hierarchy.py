@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from parsimony.core.data.files import read_table
 from parsimony.core.errors import DataError, InputError, nearest
 from parsimony.estimate.demand.table import DemandTable
 
@@ -198,10 +199,8 @@ def check_levels(fine: DemandTable, coarse: DemandTable, level: str) -> None:
 
 
 def read_parents(file: Path) -> pd.DataFrame:
-    """The CSV of ``--parents``: child, parent."""
-    if not file.is_file():
-        raise InputError("the table of parents must be a file", got=str(file))
-    return pd.read_csv(file, dtype=str, keep_default_na=False)
+    """The table of ``--parents``: child, parent."""
+    return read_table(file).reset_index(drop=True)
 
 
 def _membership(codes: np.ndarray, count: int) -> sparse.csr_matrix:

@@ -5,8 +5,9 @@ Inputs and targets are windows, standardised by the training months of each seri
 
 The training loop is here and not ``transformers``' Trainer: a model has a few thousand weights and
 an epoch takes well under a second, while the loss of a task needs weights by month and groups by
-series. It is Adam, halving per epoch as the reference does; unlike it, the weights of the best
-epoch come back at the end (``reload_best=False`` for the reference's way).
+series. It is Adam with a rate that falls each epoch, as in the reference. Unlike it, a step has
+single series, not all as channels of one, so the rate is larger and falls more slowly (it has 1e-4
+and halves it); and the weights of the best epoch come back (``reload_best=False`` for its way).
 
 What it cannot do: forecast beyond ``horizon``, except by feeding forecasts back, if asked.
 """

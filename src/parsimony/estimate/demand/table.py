@@ -107,7 +107,8 @@ def read(file: Path, kind: Kind = "demand") -> DemandTable:
             header = next(csv.reader(stream), [])
         _distinct(header, str(file))
         texts = {name: str for name in header if name.endswith("_id") or name in LONG[:2]}
-        # Nothing stands for 'missing': a skill may be called NA.
+        # Not by core's reader, which keeps each of a million numbers as text. Nothing stands for
+        # 'missing': a skill may be called NA.
         frame = pd.read_csv(file, dtype=texts, keep_default_na=False, encoding="utf-8-sig")
     else:
         raise InputError("a table of demand is .csv or .parquet", got=file.name,
